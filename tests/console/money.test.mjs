@@ -149,7 +149,8 @@ test("an amount is typed in wholes and sent in units, exactly", async () => {
   await box.getByLabel("Limit, in USD").fill("1,234.5678901");
   await desk.click(desk.button("Set it"));
   await box.getByText("at most 6 digits behind the point").waitFor();
-  await desk.answer("Set it", { "Limit, in USD": "9,007,199,254.740993" });
+  await desk.answer("Set it", { "Limit, in USD": "9,007,199,254.740993",
+    "Type the limit once more": "9007199254.740993" });
   const line = [...found.lines].find((text) => text.includes(`--asset ${USD} 9007199254740993`));
   assert.ok(line, [...found.lines].join("\n"));
   // With four eyes it is proposed.

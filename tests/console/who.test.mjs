@@ -1,7 +1,7 @@
-// Who acts is who the page says: several tabs with one cookie, and login links.
+// Who acts is who the page says: several tabs with one cookie, login links, addresses that are none, what is confirmed.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Desk, launch } from "./desk.mjs";
+import { Desk, found, launch } from "./desk.mjs";
 import { finish } from "./findings.mjs";
 import { World, id } from "./world.mjs";
 
@@ -110,4 +110,84 @@ test("a link leads to the first page, also in a tab that shows the login already
   await fresh.page.getByRole("heading", { name: "Window 2" }).waitFor();
   assert.equal(await fresh.page.evaluate(() => location.hash), "#/windows/2");
   await Promise.all([desk.close(), fresh.close()]);
+});
+
+test("an address that cannot be read is no page, and no error", async () => {
+  const desk = await Desk.open(browser, world, "bob");
+  for (const path of ["/legs/%", "/parties/zz", "/windows/abc", "/batches/12", "/%E0%A4%A/x"]) {
+    await desk.go(path);
+    await desk.page.getByRole("heading", { name: "Not found" }).waitFor();
+    await desk.go("/windows");
+  }
+  desk.expected.push(/status of 401/);
+  const fresh = await Desk.open(browser, world);
+  fresh.expected.push(/status of 401/);
+  await fresh.page.goto(`${fresh.url}#login=%`);
+  await fresh.page.locator(".notice").waitFor();
+  await fresh.page.getByLabel("Token or API key").waitFor();
+  await Promise.all([desk.close(), fresh.close()]);
+});
+
+test("a comma is no point: an amount that two people read differently is refused with what to write", async () => {
+  const desk = await Desk.open(browser, world, "ann");
+  await desk.go(`/parties/${OTHER}`);
+  await desk.click(desk.button("Set limit"));
+  const box = desk.page.getByRole("dialog"), limit = box.getByLabel("Limit, in USD");
+  for (const text of ["1,50", "12,34,5.1", "1,5", ",5", "1,0000"]) {
+    await limit.fill(text);
+    await box.getByText("write 1.50, or 1,500.00").waitFor();
+    await desk.click(desk.button("Set it"));
+    await box.locator(".field-wrong").waitFor();
+  }
+  await limit.fill("1,500.25");
+  await box.getByText("= 1,500.250000 USD").waitFor();
+  // What is far above what was is typed twice.
+  await limit.fill("99,999,999,999");
+  await box.getByLabel("Type the limit once more").fill("99,999,999,99");
+  await desk.click(desk.button("Set it"));
+  await box.getByText("It is not the same limit.").waitFor();
+  await desk.click(desk.button("Cancel", box));
+  await desk.go("/legs?amount=5,00&asset=840");
+  await desk.page.getByRole("alert").getByText("write 1.50, or 1,500.00").waitFor();
+  assert.equal((await world.cli("bob", "proposal", "list")).length, 1);
+  await desk.close();
+});
+
+test("the question before Confirm says all that is confirmed: the sum with its asset, the party, the proposal", async () => {
+  const [of] = await world.cli("bob", "proposal", "list");
+  const desk = await Desk.open(browser, world, "carol");
+  await desk.go("/access");
+  await desk.click(desk.button("Confirm"));
+  const says = await desk.page.getByRole("dialog").locator(".says").innerText();
+  for (const part of ["5.000000 USD", "7.500000 USD", PARTY, of.proposal, "UTC"]) assert.ok(says.includes(part),
+    `${part} is not in: ${says}`);
+  await desk.answer("Confirm it");
+  await desk.says("Confirmed: it has happened.");
+  await desk.close();
+});
+
+test("an owner of two parties begins without a refusal, on every page of the menu", async () => {
+  const desk = await Desk.open(browser, world, "erin");
+  for (const name of ["Legs", "Parties", "Access", "Audit log"]) {
+    await desk.click(desk.page.getByRole("link", { name, exact: true }));
+    await desk.settled();
+    assert.equal(await desk.page.getByRole("alert").count(), 0, name);
+  }
+  const party = desk.page.getByLabel("Party");
+  await party.selectOption(OTHER);
+  await desk.click(desk.button("Find"));
+  await desk.settled();
+  assert.equal(await desk.page.getByRole("alert").count(), 0);
+  await desk.lines();
+  assert.ok([...found.lines].some((line) => line.includes(`--party ${OTHER.slice(0, 16)}`)), [...found.lines].join("\n"));
+  await desk.close();
+});
+
+test("what turns writing round in a name is shown as what it is", async () => {
+  const desk = await Desk.open(browser, world, "bob");
+  await desk.go(`/parties/${PARTY}`);
+  await desk.click(desk.button("Reveal"));
+  await desk.page.locator("[data-name]").getByText("Weather \\u{202e}shop").waitFor();
+  assert.ok(!(await desk.page.content()).includes("\u202e"));
+  await desk.close();
 });

@@ -1,9 +1,10 @@
 // What people can do here, each as a question: what will happen, whom it takes, the same as a command.
 import { html } from "./lib.js";
 import { call } from "./api.js";
-import { base64, count, hex, quoted, typed, units, wholes, word } from "./format.js";
-import { Money, State, assets } from "./ui.js";
+import { base64, count, hex, noAmount, option, quoted, typed, units, wholes, word } from "./format.js";
+import { Changes, Id, Money, State, Times, assets } from "./ui.js";
 
+const LEAP = 1000n; // a limit so many times the one before is typed twice
 const RAILS = ["iso20022", "nacha", "card", "evm"];
 const reason = (label = "Reason", hint = "For the record: it stays in the history.") =>
   ({ name: "reason", label, hint, required: true });
@@ -28,7 +29,7 @@ export const dispute = (number) => ({
   title: `Dispute window ${number}`, verb: "Dispute it", danger: true, fields: [reason()],
   says: html`<p>A disputed window cannot be batched, and a batch of it cannot be approved, until somebody ends the
     dispute.</p>`,
-  line: ({ reason: text }) => `tallystick window dispute ${number} --reason ${quoted(text || "TEXT")}`,
+  line: ({ reason: text }) => `tallystick window dispute ${number}${option("reason", text, "TEXT")}`,
   run: async ({ reason: text }, requestId) => {
     await call("DisputeWindow", { requestId, number, reason: text });
     return `Window ${number} is disputed.`;
@@ -38,7 +39,7 @@ export const dispute = (number) => ({
 export const endDispute = (number) => ({
   title: `End the dispute of window ${number}`, verb: "End it", fields: [reason("How it came out")],
   says: html`<p>The window can be batched again.</p>`,
-  line: ({ reason: text }) => `tallystick window release ${number} --reason ${quoted(text || "TEXT")}`,
+  line: ({ reason: text }) => `tallystick window release ${number}${option("reason", text, "TEXT")}`,
   run: async ({ reason: text }, requestId) => {
     await call("EndDispute", { requestId, number, reason: text });
     return `The dispute of window ${number} has ended.`;
@@ -88,7 +89,7 @@ export const abort = (batch) => ({
   title: "Abort this batch", verb: "Abort it", danger: true, fields: [reason()],
   says: html`<p>Nothing of it has left. Its ${count(batch.legs)} legs over <${Money} units=${batch.total}
     asset=${batch.asset} /> will never leave, and its windows can be batched anew.</p>`,
-  line: ({ reason: text }) => `tallystick batch abort ${typed(hex(batch.batchId))} --reason ${quoted(text || "TEXT")}`,
+  line: ({ reason: text }) => `tallystick batch abort ${typed(hex(batch.batchId))}${option("reason", text, "TEXT")}`,
   run: async ({ reason: text }, requestId) => {
     await call("AbortBatch", { requestId, batchId: batch.batchId, reason: text });
     return "The batch is aborted.";
@@ -99,7 +100,6 @@ const WORDS = [["confirmed", "confirmed: the money has moved"], ["accepted", "ac
   ["rejected", "rejected: it will not be executed"], ["returned", "returned: it was executed and sent back"]];
 const wordOf = (text) => `LEG_WORD_${text.toUpperCase()}`;
 const needsReason = (values) => ["rejected", "returned"].includes(values.word);
-const option = (name, text) => (text?.trim() ? ` --${name} ${quoted(text.trim())}` : "");
 
 /** One operator's word about one leg. */
 export const reportLeg = (found) => {
@@ -112,7 +112,7 @@ export const reportLeg = (found) => {
       { name: "reference", label: "The rail's reference", hint: "The bank's or chain's own; may be empty." },
       { ...reason("Reason"), when: needsReason }],
     line: (values) => `tallystick leg report ${batch} --key ${leg.key} --word ${values.word}${option("reference",
-      values.reference)}${needsReason(values) ? ` --reason ${quoted(values.reason || "TEXT")}` : ""}`,
+      values.reference)}${needsReason(values) ? option("reason", values.reason, "TEXT") : ""}`,
     run: async (values, requestId) => {
       const report = { key: leg.key, word: wordOf(values.word), railReference: values.reference.trim(),
         reason: needsReason(values) ? values.reason : "" };
@@ -138,7 +138,7 @@ export const resolveLeg = (found, said) => {
       { name: "reference", label: "The rail's reference", value: said?.railReference ?? "",
       hint: "As the rail's own pages show it; both people give the same." },
       { name: "evidence", label: "Evidence", required: true, hint: "What it rests on, or where that is filed." }],
-    line: (values) => `tallystick leg resolve ${typed(hex(found.batchId))} ${leg.key} --word ${values.word}${option("reference", values.reference)} --evidence ${quoted(values.evidence || "TEXT")}`,
+    line: (values) => `tallystick leg resolve ${typed(hex(found.batchId))} ${leg.key} --word ${values.word}${option("reference", values.reference)}${option("evidence", values.evidence, "TEXT")}`,
     run: async (values, requestId) => {
       const done = await call("ResolveLeg", { requestId, batchId: found.batchId, key: leg.key, word: wordOf(values.word),
         railReference: values.reference.trim(), evidence: values.evidence });
@@ -152,7 +152,7 @@ export const ackTroubles = (numbers) => ({
   title: numbers.length > 1 ? `Take ${numbers.length} troubles away` : `Take trouble ${numbers[0]} away`, verb: "Take away",
   fields: [{ name: "note", label: "What was done about it", required: true }],
     says: html`<p>For when it is dealt with: it is shown no more, and stays in the history.</p>`,
-  line: ({ note }) => `tallystick trouble ack ${numbers.join(" ")} --note ${quoted(note || "TEXT")}`,
+  line: ({ note }) => `tallystick trouble ack ${numbers.join(" ")}${option("note", note, "TEXT")}`,
   run: async ({ note }, requestId) => {
     await call("AckTroubles", { requestId, numbers, note });
     return "Taken away.";
@@ -161,9 +161,9 @@ export const ackTroubles = (numbers) => ({
 
 export const confirmProposal = (of) => ({
   title: `Confirm what ${of.proposer} proposes`, verb: "Confirm it",
-  says: html`<p><code>${of.kind}</code></p><ul class="changes">
-    ${(of.fields ?? []).map((field) => html`<li key=${field.name}><span class="dim">${field.name}
-    </span> ${field.before || "–"} → <strong>${field.after || "–"}</strong>${field.money ? " units" : ""}</li>`)}</ul>
+  says: html`<p><code>${of.kind}</code></p><${Changes} of=${of} />
+    ${of.partyId && html`<p>Of party <${Id} id=${hex(of.partyId)} whole kind="party" /></p>`}
+    <p class="dim">Proposal <${Id} id=${hex(of.proposal)} whole kind="proposal" />, until <${Times} us=${of.expiresAtUs} /></p>
     <p>Just that happens, or nothing. For an account, ask its owner by a way that you know, not by what came with the
       change.</p>`,
   line: () => `tallystick proposal confirm ${typed(hex(of.proposal))}`,
@@ -176,27 +176,41 @@ export const confirmProposal = (of) => ({
 export const withdrawProposal = (of) => ({
   title: "Withdraw this proposal", verb: "Withdraw it", danger: true, fields: [reason()],
     says: html`<p>What ${of.proposer} proposed (<code>${of.kind}</code>) will not happen.</p>`,
-  line: ({ reason: text }) => `tallystick proposal withdraw ${typed(hex(of.proposal))} --reason ${quoted(text || "TEXT")}`,
+  line: ({ reason: text }) => `tallystick proposal withdraw ${typed(hex(of.proposal))}${option("reason", text, "TEXT")}`,
   run: async ({ reason: text }, requestId) => {
     await call("WithdrawProposal", { requestId, proposal: of.proposal, reason: text });
     return "Withdrawn.";
   },
 });
 
-export const setLimit = (party, exposure, asset) => ({
-  title: `Limit in ${asset.code}`, verb: "Set it",
-  says: html`<p>How much this party may owe, unsettled, beyond what it has deposited. Now: <${Money}
-    units=${exposure?.creditLimit ?? "0"} asset=${asset.number} />.</p>`,
-  fields: [{ name: "limit", label: `Limit, in ${asset.code}`, required: true,
-    value: wholes(exposure?.creditLimit ?? "0", asset.scale),
-    check: (text) => (units(text, asset.scale) === undefined
-    ? `An amount with at most ${asset.scale} digits behind the point, like 1,234.50.` : undefined),
-    hint: (text) => { const of = units(text, asset.scale); return of === undefined ? "" : `${count(of)} units`; } }],
-  line: ({ limit }) => `tallystick limit set --party ${typed(party)} --asset ${asset.number} ${units(limit,
-    asset.scale) ?? "UNITS"}`,
-  run: async ({ limit }, requestId) => orProposed(await call("SetCreditLimit",
-    { requestId, partyId: base64(party), asset: asset.number, limit: units(limit, asset.scale) }), "The limit is set."),
-});
+export const setLimit = (party, exposure, asset) => {
+  /** A typing error of a limit costs money: what is far above what was is typed twice. */
+  const leap = (text) => {
+    const [next, was] = [BigInt(units(text, asset.scale) ?? "0"), BigInt(exposure?.creditLimit ?? "0")];
+    const ones = 10n ** BigInt(asset.scale);
+    if (next <= LEAP * (was > 0n ? was : ones * LEAP)) return undefined;
+    return was > 0n ? `${count(next / was)} times what it was` : "very much for a first limit";
+  };
+  return {
+    title: `Limit in ${asset.code}`, verb: "Set it",
+    says: html`<p>How much this party may owe, unsettled, beyond what it has deposited. Now: <${Money}
+      units=${exposure?.creditLimit ?? "0"} asset=${asset.number} />.</p>`,
+    fields: [{ name: "limit", label: `Limit, in ${asset.code}`, required: true,
+      value: wholes(exposure?.creditLimit ?? "0", asset.scale),
+      check: (text) => (units(text, asset.scale) === undefined ? noAmount(text, asset.scale) : undefined),
+      hint: (text) => {
+        const of = units(text, asset.scale);
+        return of === undefined ? noAmount(text, asset.scale) : `= ${wholes(of, asset.scale)} ${asset.code}`;
+      } }, { name: "sure", label: "Type the limit once more", required: true,
+      hint: (_, values) => `That is ${leap(values.limit)}.`,
+      when: ({ limit }) => leap(limit), check: (text, values) => (units(text, asset.scale) === units(values.limit, asset.scale)
+        ? undefined : "It is not the same limit.") }],
+    line: ({ limit }) => `tallystick limit set --party ${typed(party)} --asset ${asset.number} ${units(limit,
+      asset.scale) ?? "UNITS"}`,
+    run: async ({ limit }, requestId) => orProposed(await call("SetCreditLimit",
+      { requestId, partyId: base64(party), asset: asset.number, limit: units(limit, asset.scale) }), "The limit is set."),
+  };
+};
 
 export const suspend = (party, suspended) => ({
   title: suspended ? "Resume this party" : "Suspend this party", verb: suspended ? "Resume it" : "Suspend it",

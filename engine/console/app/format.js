@@ -9,11 +9,23 @@ export function wholes(units, scale) {
   return (value < 0n ? "−" : "") + whole + (scale ? `.${digits.slice(cut)}` : "");
 }
 
-/** What somebody typed ("1,234.5") in units, as text; undefined if it is no amount of this asset. */
+/**
+ * What somebody typed ("1,234.5") in units, as text; undefined if it is no amount of this asset. A comma stands between
+ * thousands alone: in half of the world it is the point.
+ */
 export function units(text, scale) {
-  const match = /^(\d[\d,]*)(?:\.(\d*))?$/.exec(text.trim());
+  const match = /^(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?$/.exec(text.trim());
   if (!match || (match[2] ?? "").length > scale) return undefined;
   return BigInt(match[1].replaceAll(",", "") + (match[2] ?? "").padEnd(scale, "0")).toString();
+}
+
+/** Why `units` does not take it, and what to write. */
+export function noAmount(text, scale) {
+  const [whole, ...rest] = text.trim().split(".");
+  if (whole.includes(",") && !/^\d{1,3}(,\d{3})+$/.test(whole) && /^[\d,]*$/.test(whole + rest.join(""))) {
+    return `A comma stands between thousands: write ${scale ? "1.50, or 1,500.00" : "1500, or 1,500"}.`;
+  }
+  return scale ? `An amount with at most ${scale} digits behind the point, like 1,234.50.` : "A whole amount, like 1,234.";
 }
 
 /** The share of two amounts in thousandths: for the length of a bar, never for a sum. */
@@ -89,7 +101,17 @@ export function micros(us) {
   return us < 1_000_000 ? `${(us / 1000).toFixed(us < 10_000 ? 2 : 1)} ms` : `${(us / 1_000_000).toFixed(2)} s`;
 }
 
+/** What is written, with what turns writing round or is not seen made visible: "\\u{202e}". */
+export const clear = (text) => String(text ?? "").replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu,
+  (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`);
+
 /** A word of the command line, quoted where a shell would take it apart. */
 export function quoted(text) {
   return /^[\w.,:@/=+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
+
+/** An option with what somebody wrote: behind `=`, for it may look like an option itself. */
+export const option = (name, text, otherwise) => {
+  const said = (otherwise ? text : text?.trim()) || otherwise;
+  return said ? ` --${name}=${quoted(said)}` : "";
+};

@@ -1,4 +1,6 @@
 // What a role is offered. The table is that of docs/ACCESS.md; the engine decides, whatever stands here.
+import { hex } from "./format.js";
+
 const READERS = ["operator", "approver", "auditor"];
 const DESK = ["operator", "approver"];
 const OWNERS = ["operator", "party"];
@@ -22,6 +24,10 @@ export function whyNot(who, name) {
   return `Your role is ${who?.role}. This takes ${roles.length > 1 ? `${roles.slice(0, -1).join(", ")} or ${roles.at(-1)}`
     : `the role ${roles[0]}`}.`;
 }
+
+/** An owner's own parties, as hexadecimal digits; undefined: whoever reads all. */
+export const own = (who) => (who?.role === "party"
+  ? (who.parties ?? []).map((id) => (/^[0-9a-f]{64}$/.test(id) ? id : hex(id))) : undefined);
 
 const PAGES = {
   now: READERS, windows: READERS, batches: READERS, legs: [...READERS, "party"], parties: [...READERS, "party"],

@@ -1,6 +1,6 @@
 // Small pieces that all pages are made of.
 import { html, useEffect, useState } from "./lib.js";
-import { CLEARING, age, clock, count, short, tone, wholes, word } from "./format.js";
+import { CLEARING, age, clear, clock, count, short, tone, wholes, word } from "./format.js";
 import { Store, notice, say, useStore, zone } from "./store.js";
 
 /** Assets by number: filled once by the shell. */
@@ -64,6 +64,18 @@ export function Money({ units, asset, sign }) {
     </span></span>`;
 }
 
+/** What somebody wrote, in the direction it has, and with nothing hidden in it. */
+export const Written = ({ text }) => html`<bdi>${clear(text)}</bdi>`;
+
+/** What a proposal changes, from what to what. */
+export function Changes({ of }) {
+  const value = (text, money) => (money ? html`<${Money} units=${text || "0"} asset=${of.asset} />` : text
+    ? html`<${Written} text=${text} />` : "–");
+  return html`<ul class="changes">${(of.fields ?? []).map(({ name, before, after, money }) =>
+    html`<li key=${name}><span class="dim">${name}</span> ${value(before, money)} → <strong>${value(after, money)}</strong>
+    </li>`)}</ul>`;
+}
+
 /** A state in words, with a colour. */
 export function State({ name, prefix }) {
   const text = word(name, prefix);
@@ -106,13 +118,14 @@ export function Command({ line }) {
       </button></div>`;
 }
 
-/** The same behind a small button, beside one that acts. */
-export function AsCommand({ line, what = "this" }) {
+/** The same behind a small button, beside one that acts. `note`: in what it differs from what the page does. */
+export function AsCommand({ line, what = "this", note }) {
   const [open, set] = useState(false);
   return html`<span class="as-command">
     <button type="button" class="quiet" aria-expanded=${open} aria-label=${`${what} as a command`} title="as a command"
       onClick=${() => set(!open)}><${Icon} name="prompt" /></button>
-    ${open && html`<span class="pop"><${Command} line=${line} /></span>`}
+    ${open && html`<span class="pop"><${Command} line=${line} />
+      ${note && html`<span class="note dim">${note}</span>`}</span>`}
   </span>`;
 }
 
@@ -126,6 +139,12 @@ export function Wrong({ error, again }) {
 
 export function Empty({ title, children }) {
   return html`<div class="empty"><p class="empty-title">${title}</p><p>${children}</p></div>`;
+}
+
+/** An address that names nothing there can be. */
+export function NoSuch({ what, href, all }) {
+  return html`<${Page} title="Not found"><${Empty} title=${`There is no such ${what}`}>The address does not name one. Look
+    for it: <a href=${href}>${all}</a>.<//><//>`;
 }
 
 /** Room for what is not there yet: as high as it will be. */

@@ -7,7 +7,7 @@ import { age, hex, short, typed, word } from "../format.js";
 import { may } from "../rights.js";
 import { useStore } from "../store.js";
 import { Table } from "../table.js";
-import { AsCommand, Card, Empty, Id, Money, Page, Skeleton, Time, Wrong } from "../ui.js";
+import { AsCommand, Card, Changes, Empty, Id, Page, Skeleton, Time, Wrong } from "../ui.js";
 import { Denied, lastUse } from "./calls.js";
 
 const SOON = 14 * 86_400; // seconds
@@ -66,11 +66,7 @@ function Proposals({ who }) {
       <div class="todo-of"><code>${of.kind}</code> <${Id} id=${hex(of.proposal)} kind="proposal" /> <span
         class="dim">by ${of.proposer}, <${Time} us=${of.proposedAtUs} since />; until <${Time} us=${of.expiresAtUs} /></span>
         </div>
-      <ul class="changes">${(of.fields ?? []).map((field) =>
-        html`<li key=${field.name}><span class="dim">${field.name}
-        </span> ${field.money ? html`<${Money} units=${field.before || "0"} asset=${of.asset} /> → <strong>
-        <${Money} units=${field.after || "0"} asset=${of.asset} /></strong>`
-        : html`${field.before || "–"} → <strong>${field.after || "–"}</strong>`}</li>`)}</ul>
+      <${Changes} of=${of} />
       ${of.partyId && html`<p>Of party <${Id} id=${hex(of.partyId)} kind="party" href=${`#/parties/${hex(of.partyId)}`} />
         </p>`}${of.why && html`<p class="warn-text">Nobody can confirm it any more: ${of.why}.</p>`}
       <div class="actions">${!of.why && html`<${Do} call="ConfirmProposal" main label="Confirm"

@@ -5,7 +5,7 @@ import { call, items, useAsked } from "../api.js";
 import { Do } from "../dialog.js";
 import { count, hex, short, word } from "../format.js";
 import { Pager, Table, usePages } from "../table.js";
-import { AsCommand, Card, Empty, Id, Money, Page, Since, Skeleton, State, Time, Wrong } from "../ui.js";
+import { AsCommand, Card, Empty, Id, Money, NoSuch, Page, Since, Skeleton, State, Time, Wrong } from "../ui.js";
 import { OneBatch } from "./batch.js";
 import { Said } from "./said.js";
 
@@ -92,5 +92,6 @@ function All() {
 }
 
 export default function Batches({ of: [id], who }) {
+  if (id && !/^[0-9a-f]{64}$/.test(id)) return html`<${NoSuch} what="batch" href="#/batches" all="Batches" />`;
   return id ? html`<${OneBatch} id=${id} who=${who} key=${id} />` : html`<${All} />`;
 }

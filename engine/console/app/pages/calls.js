@@ -47,9 +47,9 @@ const COLUMNS = [
 ];
 const keyOf = (line) => `${line.at} ${line.call} ${line.from} ${line.requestId} ${line.tookUs}`;
 
-function Shown({ title, rows, line, again, error, data, empty, children, start }) {
+function Shown({ title, rows, line, note = "On the engine's machine, from its files.", again, error, data, empty, children, start }) {
   return html`<${Card} title=${title} action=${html`<button type="button" onClick=${again}>Look again</button>
-    <${AsCommand} line=${line} what=${title} />`}><${Wrong} error=${error} again=${again} />
+    <${AsCommand} line=${line} what=${title} note=${note} />`}><${Wrong} error=${error} again=${again} />
     ${!data ? !error && html`<${Skeleton} rows=${8} />` : rows.length
       ? html`<${Table} caption=${title} columns=${COLUMNS} rows=${rows} keyOf=${keyOf} start=${start} />${children}` : empty}
       <//>`;
@@ -65,7 +65,7 @@ export function Calls({ title, asked, line }) {
     start=${pages.place * SIZE}
     empty=${data?.next ? html`<${Pager} ...${pages} size=${SIZE} shown=${0} next=${data.next}
       onNext=${() => pages.onNext(data.next)} what=${title} />`
-      : html`<${Empty} title="No call is so">Ask for less at once.<//>`}>
+      : html`<${Empty} title="No call found">None is like that: name fewer things above.<//>`}>
     <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data?.next} onNext=${() => pages.onNext(data.next)}
       what=${title} /><//>`;
 }
@@ -78,7 +78,8 @@ export function Denied() {
     const all = await Promise.all(DENIED.map((result) => lines({ result }, SIZE)));
     return all.flatMap(({ found }) => found).sort((a, b) => (a.at < b.at ? 1 : -1)).slice(0, SIZE);
   });
-  return html`<${Shown} title="Denied calls, the newest first" rows=${data ?? []} line="tallystick audit-log --refused"
+  return html`<${Shown} title="Denied calls, the newest first" rows=${data ?? []} line="tallystick audit-log --data-dir DIR --refused"
+    note="On the engine's machine, from its files: all that were not answered, for whatever reason."
     again=${again} error=${error} data=${data}
     empty=${html`<${Empty} title="Nothing was denied">Calls with a wrong key, or beyond a role, appear here.<//>`} />`;
 }

@@ -55,6 +55,6 @@ export function Legs({ title, asked, line, inBatch, empty }) {
         start=${pages.place * SIZE} />
       <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data.next} onNext=${() => pages.onNext(data.next)}
         what=${`${title}, ${count(rows.length)} here`} />`
-      : empty ?? html`<${Empty} title="No leg is so">Look for less at once, or see <a href="#/batches">all batches</a>.<//>`}
+      : empty ?? html`<${Empty} title="No leg found">None is like that: name fewer things, or see <a href="#/batches">all batches</a>.<//>`}
         <//>`;
 }

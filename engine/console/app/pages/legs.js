@@ -1,6 +1,7 @@
 // Looks for legs over all batches; one of them has a page of its own.
 import { html, useState } from "../lib.js";
-import { base64, clock, quoted, units } from "../format.js";
+import { base64, clock, noAmount, option, typed, units } from "../format.js";
+import { own } from "../rights.js";
 import { ask } from "../route.js";
 import { useStore } from "../store.js";
 import { Empty, Page, assets } from "../ui.js";
@@ -11,26 +12,32 @@ const STATES = ["READY", "SENT", "ACCEPTED", "UNKNOWN", "CONFIRMED", "REJECTED",
 const DAY = /^\d{4}-\d\d-\d\d$/;
 
 /** What is asked of the engine, and the same as a command; or why it cannot be asked so. */
-function request(query, all) {
+function request(query, all, who) {
+  let short = false;
   const asked = {}, line = ["tallystick leg find"], asset = query.asset && all[query.asset];
   if (query.key) {
     asked.key = query.key.trim().toUpperCase();
-    line.push(`--key ${quoted(asked.key)}`);
+    // The command line knows a leg by eight letters or more.
+    if (asked.key.length >= 8) line.push(option("key", asked.key).trim());
+    else short = true;
   }
   if (query.reference) {
     asked.reference = query.reference.trim();
-    line.push(`--reference ${quoted(asked.reference)}`);
+    line.push(option("reference", asked.reference).trim());
   }
   if (query.party) {
     if (!/^[0-9a-f]{64}$/.test(query.party.trim())) return { wrong: "A party is named by all 64 digits of its id. Find it by its first ones: Ctrl K." };
     asked.partyIds = [base64(query.party.trim())];
     line.push(`--party ${query.party.trim().slice(0, 16)}`);
   }
+  // An owner sees legs of their own parties.
+  const mine = own(who);
+  if (mine?.length && !query.party) asked.partyIds = mine.map(base64);
   if (query.amount) {
     const of = asset ?? (Object.keys(all).length === 1 ? Object.values(all)[0] : undefined);
     if (!of) return { wrong: "Choose the asset of the amount." };
     asked.amount = units(query.amount, of.scale);
-    if (asked.amount === undefined) return { wrong: `An amount has at most ${of.scale} digits behind the point.` };
+    if (asked.amount === undefined) return { wrong: noAmount(query.amount, of.scale) };
     line.push(`--amount ${asked.amount}`);
   }
   if (asset) {
@@ -47,7 +54,10 @@ function request(query, all) {
     asked.states = [`LEG_STATE_${query.state}`];
     line.push(`--state ${query.state.toLowerCase()}`);
   }
-  return { asked, line: line.length > 1 ? line.join(" ") : undefined };
+  const of = Object.entries(query).filter(([, value]) => value);
+  if (mine?.length && of.length && !query.party) line.push(...mine.map((id) => `--party ${typed(id)}`));
+  return { asked, filtered: of.length > 0,
+    line: line.length > 1 && !short ? line.join(" ") : undefined };
 }
 
 function Search({ query, all }) {
@@ -78,13 +88,13 @@ function Search({ query, all }) {
 export default function Legs({ of: [key], query, who }) {
   const all = useStore(assets);
   if (key) return html`<${OneLeg} leg=${key} batch=${query.batch} who=${who} key=${key} />`;
-  const { asked, line, wrong } = request(query, all);
+  const { asked, line, wrong, filtered } = request(query, all, who);
   return html`<${Page} title="Legs" about="One movement of money each: where it is, and what the rail said of it.">
     <${Search} query=${query} all=${all} key=${JSON.stringify(query)} />
     ${wrong ? html`<div class="wrong" role="alert">${wrong}</div>`
-      : html`<${Found} title=${line ? "Legs that are so, of the newest batch first"
+      : html`<${Found} title=${filtered ? "Legs found, of the newest batch first"
       : "All legs, of the newest batch first"} asked=${asked} line=${line}
-      empty=${line ? undefined : html`<${Empty} title="No leg yet">Legs come with the first batch: <a
+      empty=${filtered ? undefined : html`<${Empty} title="No leg yet">Legs come with the first batch: <a
         href="#/windows">close a window and batch it</a>.<//>`} />`}
   <//>`;
 }

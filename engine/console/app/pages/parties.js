@@ -1,12 +1,12 @@
 // Who pays and is paid. Names and accounts are hidden until somebody asks for them, and that is in the audit log.
 import { html, useState } from "../lib.js";
 import { call, items, useAsked } from "../api.js";
-import { CLEARING, base64, hex, share, sum } from "../format.js";
-import { may } from "../rights.js";
+import { CLEARING, base64, hex, quoted, share, sum } from "../format.js";
+import { may, own } from "../rights.js";
 import { ask, to } from "../route.js";
 import { useStore } from "../store.js";
 import { Pager, Table, usePages } from "../table.js";
-import { AsCommand, Bar, Card, Empty, Id, Money, Page, Skeleton, Wrong, assets } from "../ui.js";
+import { AsCommand, Bar, Card, Empty, Id, Money, Page, Skeleton, Written, Wrong, assets } from "../ui.js";
 import { OneParty } from "./party.js";
 
 const SIZE = 50, WINDOWS = 3, MOST = 10;
@@ -60,8 +60,8 @@ function Near() {
 const COLUMNS = [
   { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party"
     href=${`#/parties/${hex(partyId)}`} />` },
-  { name: "Name", of: ({ name, erased }) => html`<span class="cut">${erased ? html`<span class="dim">erased</span>` : name}
-    </span>` },
+  { name: "Name", of: ({ name, erased }) => html`<span class="cut">${erased ? html`<span class="dim">erased</span>` : html`<${Written}
+    text=${name} />`}</span>` },
   { name: "Accounts", low: true, of: ({ accounts = {} }) => Object.keys(accounts).join(", ")
     || html`<span class="dim">none</span>` },
   { name: "State", of: ({ suspended, erased }) => html`<span class=${`state ${suspended ? "bad" : "good"}`}>
@@ -101,7 +101,7 @@ function All({ query }) {
     <${Near} />
     <${Card} title=${sought ? `Parties: ${sought}` : "All parties, by their ids"}
       action=${html`<${Search} query=${query} key=${sought} />
-      <${AsCommand} line=${sought ? `tallystick party find ${sought}` : "tallystick party list"} what="Parties" />`}>
+      <${AsCommand} line=${sought ? `tallystick party find ${quoted(sought)}` : "tallystick party list"} what="Parties" />`}>
       <${Wrong} error=${error} again=${again} />
       ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length
         ? html`<${Table} caption="Parties" columns=${COLUMNS} rows=${rows} keyOf=${({ partyId }) => partyId} />
@@ -114,9 +114,9 @@ function All({ query }) {
 
 /** Of an owner: their own. */
 function Own({ who }) {
-  return html`<${Page} title="Your parties">${who.parties?.length
+  return html`<${Page} title="Your parties">${own(who)?.length
     ? html`<${Card} title="Parties"><${Table} caption="Your parties" columns=${[COLUMNS[0]]}
-    rows=${who.parties.map((party) => ({ partyId: /^[0-9a-f]{64}$/.test(party) ? base64(party) : party }))}
+    rows=${own(who).map((party) => ({ partyId: base64(party) }))}
     keyOf=${({ partyId }) => partyId} /><//>` : html`<${Empty}
     title="No party is yours">An operator names them in your identity.<//>`}<//>`;
 }

@@ -7,7 +7,8 @@ import { base64, hex, short, typed, word } from "../format.js";
 import { may } from "../rights.js";
 import { revealed, say, useStore } from "../store.js";
 import { Pager, Table, usePages } from "../table.js";
-import { AsCommand, Card, Empty, Facts, Icon, Id, Money, Page, Skeleton, State, Time, Wrong, assets } from "../ui.js";
+import { AsCommand, Card, Empty, Facts, Icon, Id, Money, NoSuch, Page, Skeleton, State, Time, Written, Wrong, assets } from "../ui.js";
+import { AboutOf } from "./about.js";
 import { Used, room } from "./parties.js";
 
 /** Its name and accounts: hidden until somebody asks, which is a line of the audit log. */
@@ -26,13 +27,14 @@ function Personal({ id, party }) {
   };
   const accounts = Object.entries(shown.accounts ?? {});
   const action = !open && !party.erased && html`<button type="button" onClick=${reveal}>
-    <${Icon} name="eye" /> Reveal</button><${AsCommand} line=${`tallystick party show ${typed(id)}`} what="Reveal" />`;
+    <${Icon} name="eye" /> Reveal</button><${AsCommand} line=${`tallystick party show ${typed(id)}`} what="Reveal"
+      note="The command shows the name at once. In the audit log it is GetParty, not RevealParty." />`;
   return html`<${Card} title="Name and accounts" action=${action}><${Wrong} error=${error} />
     ${party.erased ? html`<${Empty} title="Erased">Its name and accounts are unreadable for ever.<//>`
       : html`<${Facts} of=${[
-      ["Name", html`<span class=${open ? "" : "hidden"} data-name>${shown.name}</span>`],
+      ["Name", html`<span class=${open ? "" : "hidden"} data-name><${Written} text=${shown.name} /></span>`],
       ...accounts.flatMap(([rail, { fields = {} }]) => Object.entries(fields).map(([field, value]) =>
-        [`${rail} ${field}`, html`<span class=${open ? "" : "hidden"}>${value}</span>`])),
+        [`${rail} ${field}`, html`<span class=${open ? "" : "hidden"}><${Written} text=${value} /></span>`])),
       !accounts.length && ["Accounts", "none: no rail can pay it"],
     ]} />`}
     ${!open && !party.erased && html`<p class="dim pad">Hidden. Who reveals it is written down in the audit log, with the
@@ -137,7 +139,7 @@ function History({ id }) {
   const columns = [
     { name: "When", of: ({ atUs }) => html`<${Time} us=${atUs} />` }, { name: "What", of: ({ kind }) => word(kind, "") },
     { name: "By", of: ({ caller, role }) => html`${caller || role || "–"}` },
-      { name: "About", kind: "text", low: true, of: ({ about }) => about },
+      { name: "About", kind: "text", low: true, of: (entry) => html`<${AboutOf} entry=${entry} />` },
   ];
   return html`<${Card} title="What happened to it" action=${html`<${AsCommand}
     line=${`tallystick history --newest 50 --party ${typed(id)}`} what="History" />`}>
@@ -148,9 +150,10 @@ function History({ id }) {
 }
 
 export function OneParty({ id }) {
-  const who = useStore(me);
-  const { data: party, error, again } = useAsked(`party ${id}`, () => call("GetParty", { partyId: base64(id) }),
-    ["parties"]);
+  const who = useStore(me), named = /^[0-9a-f]{64}$/.test(id);
+  const { data: party, error, again } = useAsked(`party ${id}`, async () =>
+    (named ? call("GetParty", { partyId: base64(id) }) : undefined), ["parties"]);
+  if (!named) return html`<${NoSuch} what="party" href="#/parties" all="Parties" />`;
   const actions = party && !party.erased && html`<${Do} call="UpsertParty" hide danger=${!party.suspended}
     label=${party.suspended ? "Resume" : "Suspend"} ask=${() => suspend(id, !!party.suspended)}
     line=${`tallystick party ${party.suspended ? "resume" : "suspend"} ${typed(id)}`} />`;

@@ -5,7 +5,7 @@ import { useAsked, call, items } from "../api.js";
 import { Do } from "../dialog.js";
 import { count, word } from "../format.js";
 import { Pager, Table, usePages } from "../table.js";
-import { Card, Empty, Money, Page, Skeleton, State, Time, Wrong } from "../ui.js";
+import { Card, Empty, Money, NoSuch, Page, Skeleton, State, Time, Wrong } from "../ui.js";
 import { OneWindow } from "./window.js";
 
 const SIZE = 50, STRIP = 60;
@@ -41,6 +41,7 @@ const COLUMNS = [
 ];
 
 export default function Windows({ of: [number], who }) {
+  if (number && !/^[1-9]\d{0,18}$/.test(number)) return html`<${NoSuch} what="window" href="#/windows" all="Windows" />`;
   return number ? html`<${OneWindow} number=${number} who=${who} key=${number} />` : html`<${All} />`;
 }
 
