@@ -95,6 +95,24 @@ test("an UNKNOWN leg moves when two people say the same of it", async () => {
   await ann.says(/^Said/);
   await ann.page.getByText("You said the first word").waitFor();
   assert.equal((await world.cli("ann", "leg", "show", world.lost, small.key))[0].state, "unknown");
+  // Somebody says otherwise: both words stay in the leg's life, and who says so is told what it means.
+  const carol = await Desk.open(browser, world, "carol");
+  await carol.go(`/legs/${small.key}?batch=${world.lost}`);
+  await carol.click(carol.button("Say the second word"));
+  await carol.page.getByLabel("What became of it").selectOption("confirmed");
+  await carol.page.getByText("You say otherwise than ann: your word takes the place of theirs").waitFor();
+  await carol.answer("Say it", { Evidence: "the statement of today" });
+  await carol.says(/^You say otherwise than ann, and yours is the first word now/);
+  for (const text of ["the provider's page, 14:02", "the statement of today"]) {
+    await carol.page.locator(".life").getByText(text).waitFor();
+  }
+  await carol.close();
+  const other = legs.find(({ state, key }) => state === "unknown" && key !== small.key);
+  await ann.go(`/legs/${other.key}?batch=${world.lost}`);
+  assert.equal(await ann.page.locator(".life").getByText("the statement of today").count(), 0);
+  await ann.go(`/legs/${small.key}?batch=${world.lost}`);
+  await ann.click(ann.button("Say the second word"));
+  await ann.answer("Say it", { "What became of it": "rejected", Evidence: "the provider's page, once more" });
 
   await bob.go(`/legs/${small.key}?batch=${world.lost}`);
   await bob.page.getByText("ann says it is").waitFor();

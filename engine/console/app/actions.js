@@ -2,7 +2,7 @@
 import { html } from "./lib.js";
 import { call } from "./api.js";
 import { base64, count, hex, noAmount, option, quoted, typed, units, wholes, word } from "./format.js";
-import { Changes, Id, Money, State, Times, assets } from "./ui.js";
+import { Changes, Id, Money, State, Times, Written, assets } from "./ui.js";
 
 const LEAP = 1000n; // a limit so many times the one before is typed twice
 const RAILS = ["iso20022", "nacha", "card", "evm"];
@@ -126,13 +126,17 @@ export const reportLeg = (found) => {
 export const resolveLeg = (found, said) => {
   const { leg } = found;
   const before = said && word(said.state, "LEG_STATE_");
+  const differs = ({ word: now, reference }) => !!said && (now !== before
+    || reference.trim() !== (said.railReference ?? ""));
   return {
     title: `Resolve leg ${leg.key.slice(0, 8)}`, verb: said ? "Say it" : "Say the first word",
-    says: html`<p>The answer about <strong><${Money} units=${leg.amount} asset=${found.asset} />
+    says: (values) => html`<p>The answer about <strong><${Money} units=${leg.amount} asset=${found.asset} />
       </strong> was lost. Two people say what became of it, each with evidence; it moves when both say the same.</p>
       ${said ? html`<p>First word: <strong>${said.operator}</strong> says <${State} name=${said.state} prefix="LEG_STATE_" />
         ${said.railReference ? html`, reference <code>${said.railReference}</code>` : ""}.
-        Evidence: ${said.evidence || "none"}. Another person must look for themselves, and say the same.</p>`
+        Evidence: <${Written} text=${said.evidence || "none"} />. Another person must look for themselves, and say the
+        same.</p>${differs(values) && html`<p class="warn-text">You say otherwise than ${said.operator}: your word takes the
+        place of theirs, and the leg does not move.</p>`}`
         : html`<p>Yours is the first word: nothing moves yet.</p>`}`,
     fields: [{ name: "word", label: "What became of it", options: WORDS, value: before ?? "confirmed" },
       { name: "reference", label: "The rail's reference", value: said?.railReference ?? "",
@@ -142,7 +146,9 @@ export const resolveLeg = (found, said) => {
     run: async (values, requestId) => {
       const done = await call("ResolveLeg", { requestId, batchId: found.batchId, key: leg.key, word: wordOf(values.word),
         railReference: values.reference.trim(), evidence: values.evidence });
-      return done.state === "LEG_STATE_UNKNOWN" ? "Said. The leg moves when another person says the same."
+      return done.state === "LEG_STATE_UNKNOWN" ? differs(values)
+        ? `You say otherwise than ${said.operator}, and yours is the first word now. The leg moves when another person says the same as you.`
+        : "Said. The leg moves when another person says the same."
         : `Both say the same: the leg is ${word(done.state, "LEG_STATE_")}.`;
     },
   };

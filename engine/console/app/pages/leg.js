@@ -4,26 +4,46 @@ import { reportLeg, resolveLeg } from "../actions.js";
 import { call, items, me, useAsked } from "../api.js";
 import { Do } from "../dialog.js";
 import { CLEARING, base64, count, hex, short, typed, word } from "../format.js";
-import { may } from "../rights.js";
+import { may, own } from "../rights.js";
 import { useStore } from "../store.js";
-import { Card, Empty, Facts, Id, Money, Page, PartyOf, Skeleton, State, Times, Wrong } from "../ui.js";
+import { Card, Empty, Facts, Id, Money, Page, PartyOf, Skeleton, State, Times, Written, Wrong } from "../ui.js";
+import { AboutOf, firstWord, moved } from "./about.js";
 
 const KINDS = ["legs_submitted", "legs_moved", "legs_booked", "leg_proposed"];
+const PAGE = 500, PAGES = 20; // legs of a batch that are counted to find the place of one
+
+/** The place of a leg in its batch, by which the journal names it; undefined: further down than is looked. */
+async function placeOf(found) {
+  let next, before = 0;
+  for (let page = 0; page < PAGES; page += 1) {
+    const answer = await call("FindLegs", { batchId: found.batchId, limit: PAGE, ...(next ? { next } : {}) });
+    const place = (answer.legs ?? []).findIndex(({ leg }) => leg.key === found.leg.key);
+    if (place >= 0) return before + place;
+    before += answer.legs?.length ?? 0;
+    next = answer.next;
+    if (!next) return undefined;
+  }
+  return undefined;
+}
 
 /** What is known of it: the leg, its batch, and what the journal says of the batch's legs. */
 async function life(key, batch, who) {
-  const { legs = [] } = await call("FindLegs", { key, ...(batch ? { batchId: base64(batch) } : {}), limit: 2 });
+  const mine = own(who)?.map(base64);
+  const { legs = [] } = await call("FindLegs", { key, ...(mine?.length ? { partyIds: mine } : {}), ...(batch ? { batchId: base64(batch) } : {}), limit: 2 });
   const found = legs.find(({ leg }) => leg.key === key) ?? legs[0];
   if (!found || !may(who, "ListBatches")) return { found };
   const [report, history] = await Promise.all([
     call("GetReconciliation", { batchId: found.batchId }),
     items("ListHistory", { kinds: KINDS, sinceUs: found.batchAtUs, limit: 500, newestFirst: true }),
   ]);
-  return { found, report, history: history.filter(({ batchId }) => batchId === found.batchId) };
+  const of = history.filter(({ batchId }) => batchId === found.batchId);
+  // People's words name the leg by its place.
+  const place = of.some(({ kind }) => kind === "leg_proposed") ? await placeOf(found) : undefined;
+  return { found, report, place, history: of };
 }
 
 /** The steps, the oldest first: {at, what, by, rests}. */
-function steps({ found, report, history = [] }) {
+function steps({ found, report, place, history = [] }) {
   const { leg, file } = found, batch = report?.batch;
   const sent = report?.submissions?.flatMap((of) => of.attempts ?? []).find(({ name, atUs }) => name === file
     && atUs === found.sentAtUs)
@@ -39,12 +59,21 @@ function steps({ found, report, history = [] }) {
   }
   const state = word(leg.state, "LEG_STATE_");
   for (const entry of history) {
+    const [index, said, evidence] = (entry.kind === "leg_proposed" && firstWord(entry)) || [];
+    if (index !== undefined) {
+      if (place !== undefined && Number(index) !== place) continue;
+      all.push({ at: entry.atUs, what: html`A word: it is <${State} name=${said} prefix="" />`, key: entry.lsn,
+        by: `${entry.caller || entry.role}${place === undefined ? `, of leg ${index} of the batch` : ""}`,
+        rests: html`evidence: <${Written} text=${evidence} />, record ${count(entry.lsn)}` });
+      continue;
+    }
     if (entry.kind === "legs_moved" && !entry.about.toLowerCase().includes(state)) continue;
     if (entry.kind === "legs_submitted" || (entry.kind === "legs_moved"
       && Number(entry.atUs) < Number(found.sentAtUs ?? 0))) continue;
-    if (entry.kind === "leg_proposed" && !entry.about.includes(leg.key)) continue;
-    all.push({ at: entry.atUs, state: entry.kind === "legs_moved" ? state : undefined, what: entry.about,
-      by: entry.caller || entry.role, rests: html`record ${count(entry.lsn)}
+    const [legs, , by] = (entry.kind === "legs_moved" && moved(entry)) || [];
+    all.push({ at: entry.atUs, state: legs ? state : undefined, key: entry.lsn,
+      what: legs ? `${legs} ${legs === "1" ? "leg" : "legs"} of its batch, by ${by}` : html`<${AboutOf} entry=${entry} />`,
+      by: entry.caller || (by ? "" : entry.role), rests: html`record ${count(entry.lsn)}
       ${entry.requestId ? html`, request <code>${entry.requestId}</code>` : ""}` });
   }
   return all.sort((a, b) => Number(a.at) - Number(b.at));
@@ -52,7 +81,7 @@ function steps({ found, report, history = [] }) {
 
 function Life({ data }) {
   return html`<ol class="life">${steps(data).map((step) =>
-    html`<li key=${`${step.at} ${step.what}`}><div class="life-at"><${Times} us=${step.at} /></div>
+    html`<li key=${step.key ?? step.at}><div class="life-at"><${Times} us=${step.at} /></div>
     <div><p>${step.state && html`<${State} name=${step.state} prefix="" /> `}<strong>${step.what}</strong>
       ${step.by ? html` <span class="dim">by ${step.by}</span>` : ""}</p>
       ${step.rests && html`<p class="dim">${step.rests}</p>`}</div></li>`)}</ol>
@@ -85,7 +114,7 @@ export function OneLeg({ leg: key, batch }) {
     ${found && html`
       ${said && html`<div class="alarm" role="status"><strong>First word</strong> ${said.operator} says it is <${State}
         name=${said.state} prefix="LEG_STATE_" />${said.railReference ? html`, reference <code>${said.railReference}</code>`
-        : ""}. Evidence: ${said.evidence || "none"}. It moves when another person says the same.</div>`}
+        : ""}. Evidence: <${Written} text=${said.evidence || "none"} />. It moves when another person says the same.</div>`}
       <${Card} title="What it is"><${Facts} of=${[
         ["State", html`<${State} name=${leg.state} prefix="LEG_STATE_" />`],
           ["Amount", html`<strong><${Money} units=${leg.amount} asset=${found.asset} /></strong>`],
@@ -93,7 +122,7 @@ export function OneLeg({ leg: key, batch }) {
           ["To", html`<${PartyOf} id=${hex(leg.to) || CLEARING} />`], ["Rail", found.rail],
         ["Key", html`<${Id} id=${leg.key} whole kind="key" />`],
           ["Rail's reference", leg.railReference ? html`<${Id} id=${leg.railReference} whole kind="reference" />` : "–"],
-        leg.reason && ["What was said", leg.reason], ["Its batch",
+        leg.reason && ["What was said", html`<${Written} text=${leg.reason} />`], ["Its batch",
           html`<${State} name=${found.batchState} prefix="BATCH_STATE_" />`],
       ]} /><//>
       <${Card} title="Its life"><${Life} data=${data} /><//>`}
