@@ -87,10 +87,27 @@ test("keys alone lead through the pages", async () => {
   await page.keyboard.press("ArrowUp");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: `Batch ${world.waits.slice(0, 8)}` }).waitFor();
+  const focused = () => page.evaluate(() => document.activeElement.id);
+  await page.waitForFunction(() => document.activeElement.id === "title");
+  // A party by its name, and a leg by its key.
+  for (const [text, name] of [["Nearly", "Party c1c1c1c1"], [(await leg()).slice(0, 8), `Leg ${await leg()}`]]) {
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type(text);
+    await page.getByRole("option", { name }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+  }
+  // A question gives the focus back to what asked it.
+  await desk.button("Approve").focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => document.activeElement.innerText), "Approve");
   await page.keyboard.press("Tab");
   await page.locator(".skip").focus();
   await page.keyboard.press("Enter");
-  assert.equal(await page.evaluate(() => document.activeElement.id), "title");
+  assert.equal(await focused(), "title");
   await desk.close();
 });
 

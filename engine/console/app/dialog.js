@@ -4,8 +4,9 @@ import { changed, me, requestId, whose } from "./api.js";
 import { whyNot } from "./rights.js";
 import { route } from "./route.js";
 import { Store, say, useStore } from "./store.js";
-import { AsCommand, Command, Icon, Wrong } from "./ui.js";
+import { AsCommand, Command, Icon, Wrong, settle } from "./ui.js";
 
+const MOST = 256; // letters of a field: the engine takes no longer texts
 const asked = new Store(undefined);
 
 /**
@@ -30,18 +31,26 @@ function Field({ of, value, values, set, wrong }) {
     ${of.options
       ? html`<select ...${common}>${of.options.map(([name, text]) =>
         html`<option value=${name} key=${name} selected=${name === value}>${text}</option>`)}</select>`
-      : html`<input ...${common} type="text" autocomplete="off" spellcheck=${false} />`}
+      : html`<input ...${common} type="text" autocomplete="off"
+        spellcheck=${false} maxlength=${MOST} />`}
     ${hint && html`<p id=${`${id}-hint`} class=${wrong ? "field-wrong" : "dim"}>${hint}</p>`}</div>`;
 }
 
 function Question({ of }) {
-  const box = useRef(null), ids = useRef({});
+  const box = useRef(null), ids = useRef({}), acted = useRef(false), gone = useRef(false);
   const [values, set] = useState(() => Object.fromEntries((of.fields ?? []).map((field) =>
     [field.name, field.value ?? field.options?.[0]?.[0] ?? ""])));
   const [state, go] = useState({});
   useLayoutEffect(() => {
     box.current.showModal();
     box.current.querySelector("input, select, .act")?.focus();
+    const dialog = box.current;
+    return () => {
+      gone.current = true;
+      // It gives the focus back to the button, which is soon gone if something was done.
+      dialog.close();
+      settle(acted.current);
+    };
   }, []);
   const fields = (of.fields ?? []).filter((field) => !field.when || field.when(values));
   const wrongs = Object.fromEntries(fields.map((field) => [field.name, field.required && !values[field.name].trim()
@@ -55,6 +64,7 @@ function Question({ of }) {
       // The same question again is the same request; another answer to it is another one.
       const id = (ids.current[JSON.stringify(values)] ??= requestId());
       const done = await of.run(values, id);
+      acted.current = true;
       noQuestion();
       say(done?.text ?? done ?? "Done.");
       changed();
@@ -65,7 +75,7 @@ function Question({ of }) {
     return undefined;
   };
   const says = typeof of.says === "function" ? of.says(values) : of.says;
-  return html`<dialog ref=${box} aria-labelledby="question" onClose=${noQuestion} class=${of.danger ? "danger" : ""}>
+  return html`<dialog ref=${box} aria-labelledby="question" onClose=${() => gone.current || noQuestion()} class=${of.danger ? "danger" : ""}>
     <form onSubmit=${act} novalidate>
       <header><h2 id="question">${of.title}</h2><button type="button" class="quiet" aria-label="Close" onClick=${noQuestion}>
         <${Icon} name="close" /></button></header>

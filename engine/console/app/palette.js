@@ -1,9 +1,9 @@
 // Finds pages, actions, and what the first digits of an id stand for.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./lib.js";
 import { call } from "./api.js";
-import { hex, short } from "./format.js";
+import { base64, clear, hex, short, word } from "./format.js";
 import { PAGES } from "./keys.js";
-import { may, sees } from "./rights.js";
+import { may, own, sees } from "./rights.js";
 import { theme, zone } from "./store.js";
 import { closeWindow } from "./actions.js";
 import { question } from "./dialog.js";
@@ -11,6 +11,9 @@ import { Icon } from "./ui.js";
 
 const KINDS = [["ID_KIND_PARTY", "Party", "parties"], ["ID_KIND_BATCH", "Batch", "batches"],
   ["ID_KIND_SIGNER", "Signer", "parties"]];
+
+const NAMES = 5; // parties and legs that are offered
+const KEY = /^[a-z2-7]{8,}$/i; // enough of a leg's key
 
 function actions(who) {
   const flip = (store, one, other) => () => store.set(store.value === one ? other : one);
@@ -37,9 +40,19 @@ async function found(who, text) {
     }));
     all.push(...answers.flat());
   }
+  if (text.length >= 3 && may(who, "ListParties")) {
+    const { parties = [] } = await call("ListParties", { name: text, limit: NAMES });
+    all.push(...parties.map(({ partyId, name }) => ({ name: `Party ${short(hex(partyId))}`, hint: clear(name), kind: "party",
+      run: () => (location.hash = `/parties/${hex(partyId)}`) })));
+  }
+  if (KEY.test(text) && sees(who, "legs")) {
+    const mine = own(who)?.map(base64);
+    const { legs = [] } = await call("FindLegs", { key: text.toUpperCase(), limit: NAMES,
+      ...(mine?.length ? { partyIds: mine } : {}) });
+    all.push(...legs.map(({ leg, batchId }) => ({ name: `Leg ${leg.key}`, kind: "leg",
+      hint: word(leg.state, "LEG_STATE_"), run: () => (location.hash = `/legs/${leg.key}?batch=${hex(batchId)}`) })));
+  }
   if (text.length >= 3 && sees(who, "legs")) {
-    all.push({ name: `Legs whose key begins with ${text}`, kind: "search",
-      run: () => (location.hash = `/legs?key=${encodeURIComponent(text.toUpperCase())}`) });
     all.push({ name: `Legs whose reference holds “${text}”`, kind: "search",
       run: () => (location.hash = `/legs?reference=${encodeURIComponent(text)}`) });
   }
@@ -51,7 +64,9 @@ export function Palette({ who, close }) {
   const [text, set] = useState(""), [ids, setIds] = useState({ all: [], of: "" }), [at, go] = useState(0);
   useLayoutEffect(() => {
     box.current.showModal();
-    box.current.querySelector("input").focus();
+    const dialog = box.current;
+    dialog.querySelector("input").focus();
+    return () => dialog.close();
   }, []);
   useEffect(() => {
     let current = true;
@@ -67,7 +82,10 @@ export function Palette({ who, close }) {
   const all = [...actions(who).filter(({ name }) => name.toLowerCase().includes(wanted)), ...(wanted ? ids.all : [])];
   const chosen = Math.min(at, all.length - 1);
   const run = (one) => {
+    box.current.close();
     close();
+    // A page that opens takes the focus.
+    if (one?.kind !== "setting") document.activeElement?.blur();
     one?.run();
   };
   // Enter is for what is found, not for what was found of fewer letters.
@@ -91,7 +109,7 @@ export function Palette({ who, close }) {
     onClick=${(event) => event.target === box.current && close()}>
     <div class="palette-in"><${Icon} name="search" /><input type="text" role="combobox" aria-expanded="true"
       aria-controls="found" aria-autocomplete="list" aria-label="Find a page, an action or an id"
-      aria-activedescendant=${all.length ? `found-${chosen}` : undefined} placeholder="Page, action, id, leg key, reference"
+      aria-activedescendant=${all.length ? `found-${chosen}` : undefined} placeholder="Page, action, id, party, leg key, reference"
         value=${text} onInput=${(event) => { set(event.target.value); go(0); }} onKeyDown=${press} /></div>
     <ul id="found" role="listbox" aria-label="Found">${all.map((one, place) =>
       html`<li role="option" id=${`found-${place}`} key=${one.kind + one.name} aria-selected=${place === chosen}

@@ -6,6 +6,12 @@ import { Store, notice, say, useStore, zone } from "./store.js";
 /** Assets by number: filled once by the shell. */
 export const assets = new Store({});
 
+/** Where the keyboard goes on when what it was on is gone: the page's title. */
+export function settle(always) {
+  const at = document.activeElement;
+  if (always || !at || at === document.body) document.getElementById("title")?.focus({ preventScroll: true });
+}
+
 export async function copy(text) {
   await navigator.clipboard.writeText(text);
   say("Copied.");
@@ -195,6 +201,7 @@ export function save(name, parts, type) {
 export function Page({ title, about, actions, children, trail }) {
   useEffect(() => {
     document.title = `${title} · Tallystick`;
+    settle();
   }, [title]);
   return html`<div class="page"><div class="page-head"><div>
     ${trail && html`<nav class="trail" aria-label="Where you are">
