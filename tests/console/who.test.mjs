@@ -189,5 +189,35 @@ test("what turns writing round in a name is shown as what it is", async () => {
   await desk.click(desk.button("Reveal"));
   await desk.page.locator("[data-name]").getByText("Weather \\u{202e}shop").waitFor();
   assert.ok(!(await desk.page.content()).includes("\u202e"));
+  // And sums of the history are in wholes.
+  await desk.page.getByText("limit 5.000000 USD").first().waitFor();
+  await desk.close();
+});
+
+test("a page that is not told what goes on says why, and goes on by itself when there is room", async () => {
+  const desk = await Desk.open(browser, world, "bob");
+  const others = [];
+  for (let number = 0; number < 4; number += 1) {
+    others.push(await tab(desk));
+    await others[number].goto(desk.url);
+    await others[number].locator(".link.live").waitFor();
+  }
+  const last = await tab(desk);
+  await last.goto(desk.url);
+  await last.locator(".link.refused").waitFor();
+  await last.getByRole("heading", { name: "Now", level: 1 }).waitFor();
+  await last.getByText(/close (some|one|another)/).first().waitFor();
+  await others[0].close();
+  await last.locator(".link.live").waitFor({ timeout: 60_000 });
+  await desk.close();
+});
+
+test("a very long sum breaks where there is no room for it", async () => {
+  await world.cli("ann", "limit", "set", "--party", OTHER, "--asset", String(USD), "9".repeat(29));
+  const desk = await Desk.open(browser, world, "bob", "narrow");
+  await desk.go("/access");
+  await desk.page.getByText("99,999,999,999,999,999,999,999.999999").first().waitFor();
+  const [wide, screen] = await desk.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide <= screen, `${wide} pixels wide on a screen of ${screen}`);
   await desk.close();
 });

@@ -51,8 +51,12 @@ async function post(path, body, login) {
   return read(answer);
 }
 
+/** Words for refusals that come without any, from before the engine's services. */
+const BARE = { 408: "it took too long to arrive: try again", 413: "what was sent is too long: write less",
+  431: "what the browser sends is too long: clear this address's cookies" };
+
 async function read(answer) {
-  const said = await answer.json().catch(() => ({}));
+  const said = await answer.json().catch(() => (answer.ok ? {} : { message: BARE[answer.status] }));
   if (answer.ok) return said;
   if (answer.status === 429 && !said.retryAfterMs) said.retryAfterMs = Number(answer.headers.get("retry-after") ?? 0) * 1000;
   throw new Refused(answer.status, said);

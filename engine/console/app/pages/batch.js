@@ -4,7 +4,7 @@ import { abort, approve } from "../actions.js";
 import { me, useCall } from "../api.js";
 import { Do } from "../dialog.js";
 import { age, base64, bytes, count, hex, share, short, sum, typed, word } from "../format.js";
-import { AsCommand, Bar, Card, Empty, Facts, Id, Money, Page, Since, Skeleton, State, Time, Times, Wrong } from "../ui.js";
+import { AsCommand, Bar, Card, Empty, Facts, Id, Money, Page, Since, Skeleton, State, Time, Times, Written, Wrong } from "../ui.js";
 import { Table } from "../table.js";
 import { useStore } from "../store.js";
 import { Legs } from "./found.js";
@@ -104,14 +104,14 @@ function About({ id, batch, outbox }) {
     batch.approvedKey && ["Signed with", html`<${Id} id=${hex(batch.approvedKey)} kind="key" />`],
     batch.endedAtUs && ["Ended", html`<${Times} us=${batch.endedAtUs} />`],
     both && ["From approval to end", age((Number(batch.endedAtUs) - Number(batch.approvedAtUs)) / 1000)],
-    batch.abortReason && ["Aborted by", `${batch.abortedBy}: ${batch.abortReason}`],
+    batch.abortReason && ["Aborted by", html`${batch.abortedBy}: <${Written} text=${batch.abortReason} />`],
     outbox && ["Outbox", html`<code>${outbox}</code>`],
   ]} />`;
 }
 
 function Todo({ todo = [], troubles = [] }) {
   return html`<ul class="todo">${todo.map((text) => html`<li key=${text}><p><${Said} text=${text} /></p></li>`)}
-    ${troubles.map((text) => html`<li key=${text} class="bad-text"><p>${text}</p></li>`)}</ul>`;
+    ${troubles.map((text) => html`<li key=${text} class="bad-text"><p><${Written} text=${text} /></p></li>`)}</ul>`;
 }
 
 export function OneBatch({ id }) {

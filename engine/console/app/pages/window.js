@@ -7,8 +7,8 @@ import { CLEARING, abs, base64, count, hex, share, typed, word } from "../format
 import { may } from "../rights.js";
 import { say } from "../store.js";
 import { Table } from "../table.js";
-import { AsCommand, Bar, Card, Empty, Facts, Icon, Id, Money, Page, PartyOf, Skeleton, State, Times, Wrong, assets,
-  save } from "../ui.js";
+import { AsCommand, Bar, Card, Empty, Facts, Icon, Id, Money, Page, PartyOf, Skeleton, State, Times, Written,
+  Wrong, assets, save } from "../ui.js";
 import { Graph } from "./graph.js";
 
 const TOP = 20;
@@ -88,7 +88,7 @@ export function OneWindow({ number, who }) {
     ${!window && !error && html`<div class="card"><${Skeleton} rows=${6} /></div>`}
     ${window && html`
       ${window.dispute && html`<div class="alarm bad" role="status">
-        <strong>Disputed</strong> ${window.dispute}. It cannot be batched until the dispute ends.</div>`}
+        <strong>Disputed</strong> <${Written} text=${window.dispute} />. It cannot be batched until the dispute ends.</div>`}
       <${Card} title="What it is"><${Facts} of=${[
         ["State", html`<${State} name=${window.state} prefix="WINDOW_STATE_" />`],
           ["Closed", html`<${Times} us=${window.cutAtUs} />`],
