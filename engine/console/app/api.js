@@ -20,7 +20,12 @@ const kept = () => {
 const person = (who) => `${who.name} ${who.role}`;
 /** The person who was logged in last: what pages show and ask is for them alone. */
 export const whose = new Store(undefined);
-me.listen((who) => who && whose.set(person(who)));
+let last;
+me.listen((who) => {
+  if (!who) return;
+  last = who;
+  whose.set(person(who));
+});
 whose.listen(() => revealed.set({}));
 
 export class Refused extends Error {
@@ -88,18 +93,29 @@ function end(error) {
 export async function sure() {
   const was = me.value;
   let who;
-  try {
-    who = await whoami();
-  } catch (error) {
-    if (error.status === 401 || error.status === 409) end(error);
-    throw error;
+  while (!who) {
+    const login = kept();
+    try {
+      who = await whoami();
+    } catch (error) {
+      if (error.status !== 401 && error.status !== 409) throw error;
+      // Another tab has logged in meanwhile: what was asked is of the past.
+      if (kept() && kept() !== login) continue;
+      if (me.value === was) end(error);
+      throw error;
+    }
   }
   if (!was || (person(was) === person(who) && was.login === who.login)) return who;
   me.set(who);
   if (person(was) === person(who)) return who;
+  throw new Refused(409, { code: "ABORTED", message: replaced(who, was) });
+}
+
+/** Says that a page is another person's now. */
+function replaced(who, was) {
   const message = `${who.name || "Somebody else"} is logged in in this browser now, not ${was.name || "you"}. Nothing was done.`;
   say(message, "bad");
-  throw new Refused(409, { code: "ABORTED", message });
+  return message;
 }
 
 const reads = (method) => /^(Get|List|Find)/.test(method);
@@ -178,7 +194,9 @@ export const hasBegun = () => !!localStorage.getItem(SESSION);
 export async function begin() {
   if (!localStorage.getItem(SESSION)) return me.set(null);
   try {
-    me.set(await whoami());
+    const who = await whoami(), was = last;
+    me.set(who);
+    if (was && person(was) !== person(who)) replaced(who, was);
   } catch (error) {
     if ([401, 403, 409].includes(error.status)) return me.set(null);
     link.set("reconnecting");
