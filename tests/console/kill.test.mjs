@@ -92,9 +92,12 @@ test("a session that ends shows the login over the page, and then one is where o
   // Whoever is revoked is out without a touch.
   await world.cli("bob", "access", "revoke", "dave");
   await page.getByText("Your session has ended").waitFor();
+  await page.getByText(/^The engine says: .*revoked/).waitFor();
   await page.getByLabel("Token or API key").fill(world.keys.dave);
   await desk.button("Log in").click();
   await page.getByRole("dialog").getByRole("alert").waitFor();
+  // A page that is loaded anew does not ask for what has ended.
+  assert.equal(await page.evaluate(() => localStorage.getItem("session")), null);
   await desk.close();
 });
 

@@ -192,7 +192,8 @@ export const hasBegun = () => !!localStorage.getItem(SESSION);
 
 /** Asks who is logged in, until the engine says so. */
 export async function begin() {
-  if (!localStorage.getItem(SESSION)) return me.set(null);
+  mine = localStorage.getItem(SESSION);
+  if (!mine) return me.set(null);
   try {
     const who = await whoami(), was = last;
     me.set(who);
