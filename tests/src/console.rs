@@ -1,6 +1,10 @@
 //! The console as a browser sees it: a cookie, the headers that its pages send, JSON, and events.
 
-use crate::{Engine, Launch};
+use crate::keys::{api_key, with};
+use crate::wire::credential::Kind;
+use crate::wire::{AddIdentityRequest, Credential, Role};
+use crate::{Client, Engine, Launch, request_id, until};
+use bytes::Bytes;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -19,6 +23,59 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub fn launch(data: &Path) -> Launch {
     let digest = blake3::hash(OPERATOR.as_bytes()).to_hex();
     Launch::new(data).config(&format!("{CONSOLE}[operators]\nann = \"{digest}\"\n"))
+}
+
+/// The key of somebody whom `add` has made known.
+#[must_use]
+pub fn key_of(name: &str) -> String {
+    api_key(*blake3::hash(name.as_bytes()).as_bytes())
+}
+
+/// What makes a key known.
+#[must_use]
+pub fn credential(key: &str) -> Option<Credential> {
+    let digest = Bytes::copy_from_slice(blake3::hash(key.as_bytes()).as_bytes());
+    Some(Credential { kind: Some(Kind::KeyDigest(digest)) })
+}
+
+/// Makes somebody known, by `key_of` their name.
+///
+/// # Panics
+/// When that is refused.
+pub async fn add(client: &mut Client, name: &str, role: Role) -> String {
+    let request = AddIdentityRequest {
+        request_id: request_id("identity"),
+        name: name.to_owned(),
+        role: role.into(),
+        credential: credential(&key_of(name)),
+        ..AddIdentityRequest::default()
+    };
+    client.operator.add_identity(with(OPERATOR, request)).await.expect("it is added");
+    key_of(name)
+}
+
+/// The lines of the audit log that are about logins, once there are so many: whose, which call, and
+/// its result. Of an engine whose data is in the folder `data` of this one.
+///
+/// # Panics
+/// When there is no audit log, or a secret is in it.
+#[must_use]
+pub fn logins(dir: &Path, count: usize) -> Vec<(String, String, String)> {
+    until("the logins are written down", || {
+        let folder = dir.join("data/audit-log");
+        let files = std::fs::read_dir(folder).expect("it is there");
+        let files = files.map(|file| file.expect("a file").path());
+        let text: String = files.map(|path| std::fs::read_to_string(path).expect("text")).collect();
+        assert!(!text.contains(OPERATOR) && !text.contains("nonsense"), "a secret in {text}");
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let member = |of: &Value, name: &str| of[name].as_str().expect("text").to_owned();
+        let mut found: Vec<(String, String, String)> = lines
+            .map(|of| (member(&of, "name"), member(&of, "call"), member(&of, "result")))
+            .filter(|(_, call, _)| call.starts_with("Console"))
+            .collect();
+        found.sort();
+        (found.len() >= count).then_some(found)
+    })
 }
 
 /// An answer.
@@ -96,6 +153,8 @@ pub struct Browser {
     pub address: String,
     /// Its cookie, once it has one: name and value.
     pub cookie: Option<String>,
+    /// What its pages send beside it.
+    pub login: Option<String>,
 }
 
 impl Browser {
@@ -106,7 +165,7 @@ impl Browser {
     #[must_use]
     pub fn of(engine: &Engine) -> Self {
         let address = engine.console().expect("it has a console").to_owned();
-        Self { address, cookie: None }
+        Self { address, cookie: None, login: None }
     }
 
     /// One that is, by a key or a token.
@@ -127,6 +186,7 @@ impl Browser {
         let set = reply.headers.iter().find(|(name, _)| name == "set-cookie");
         if let Some((_, set)) = set {
             self.cookie = set.split(';').next().map(str::to_owned);
+            self.login = reply.json()["login"].as_str().map(str::to_owned);
         }
         reply
     }
@@ -136,7 +196,8 @@ impl Browser {
     pub fn post(&self, path: &str, body: &str) -> Reply {
         let origin = format!("http://{}", self.address);
         let cookie = self.cookie.clone().unwrap_or_default();
-        let own = [("origin", origin.as_str()), ("cookie", &cookie)];
+        let mut own = vec![("origin", origin.as_str()), ("cookie", &cookie)];
+        own.extend(self.login.as_deref().map(|login| ("x-tallystick-login", login)));
         ask(&self.address, ("POST", path), &[&OURS[..], &own].concat(), body)
     }
 
@@ -150,7 +211,9 @@ impl Browser {
     #[must_use]
     pub fn get(&self, path: &str) -> Reply {
         let cookie = self.cookie.clone().unwrap_or_default();
-        ask(&self.address, ("GET", path), &[("cookie", &cookie)], "")
+        let mut own = vec![("cookie", cookie.as_str())];
+        own.extend(self.login.as_deref().map(|login| ("x-tallystick-login", login)));
+        ask(&self.address, ("GET", path), &own, "")
     }
 
     /// Opens the stream of events.
@@ -162,8 +225,10 @@ impl Browser {
         let socket = TcpStream::connect(&self.address).expect("the console listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let (cookie, host) = (self.cookie.clone().unwrap_or_default(), &self.address);
+        let query = self.login.as_ref().map_or(String::new(), |login| format!("?login={login}"));
         let head = format!(
-            "GET /api/live HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\naccept: text/event-stream\r\n\r\n"
+            "GET /api/live{query} HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\n\
+             accept: text/event-stream\r\n\r\n"
         );
         (&socket).write_all(head.as_bytes()).expect("the console reads");
         let mut lines = BufReader::new(socket);

@@ -1,11 +1,12 @@
 //! The console from outside: who is logged in, for how long, and what keeps others out.
 
-use bytes::Bytes;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
-use tallystick_tests::console::{Browser, OPERATOR, OURS, ask, launch};
-use tallystick_tests::keys::{api_key, with};
+use tallystick_tests::console::{
+    Browser, OPERATOR, OURS, add, ask, credential, key_of, launch, logins,
+};
+use tallystick_tests::keys::with;
 use tallystick_tests::tls::{Certs, TLS13, handshake};
 use tallystick_tests::wire::credential::Kind;
 use tallystick_tests::wire::{
@@ -18,45 +19,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 fn engine() -> (Engine, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     (launch(&dir.path().join("data")).start(), dir)
-}
-
-fn key_of(name: &str) -> String {
-    api_key(*blake3::hash(name.as_bytes()).as_bytes())
-}
-
-fn credential(key: &str) -> Option<Credential> {
-    let digest = Bytes::copy_from_slice(blake3::hash(key.as_bytes()).as_bytes());
-    Some(Credential { kind: Some(Kind::KeyDigest(digest)) })
-}
-
-async fn add(client: &mut Client, name: &str, role: Role) -> String {
-    let request = AddIdentityRequest {
-        request_id: request_id("identity"),
-        name: name.to_owned(),
-        role: role.into(),
-        credential: credential(&key_of(name)),
-        ..AddIdentityRequest::default()
-    };
-    client.operator.add_identity(with(OPERATOR, request)).await.expect("it is added");
-    key_of(name)
-}
-
-/// The lines of the audit log that are about logins, once there are so many.
-fn logins(dir: &TempDir, count: usize) -> Vec<(String, String, String)> {
-    until("the logins are written down", || {
-        let folder = dir.path().join("data/audit-log");
-        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-        let text: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
-        assert!(!text.contains(OPERATOR) && !text.contains("nonsense"), "a secret in {text}");
-        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        let member = |of: &serde_json::Value, name: &str| of[name].as_str().unwrap().to_owned();
-        let mut found: Vec<(String, String, String)> = lines
-            .map(|of| (member(&of, "name"), member(&of, "call"), member(&of, "result")))
-            .filter(|(_, call, _)| call.starts_with("Console"))
-            .collect();
-        found.sort();
-        (found.len() >= count).then_some(found)
-    })
 }
 
 #[test]
@@ -91,7 +53,7 @@ fn whoever_has_a_key_is_logged_in_until_they_log_out() {
     let stolen = browser.clone();
     assert_eq!(browser.post("/api/logout", "{}").status, 200);
     assert_eq!(stolen.get("/api/me").status, 401, "whoever has the cookie has nothing");
-    let all = logins(&dir, 7);
+    let all = logins(dir.path(), 7);
     let of =
         |who: &str, call: &str, result: &str| (who.to_owned(), call.to_owned(), result.to_owned());
     assert!(all.contains(&of("ann", "ConsoleLogin", "OK")), "{all:?}");
@@ -137,12 +99,14 @@ fn only_pages_of_the_console_ask() {
     let browser = Browser::logged_in(&engine, OPERATOR);
     let (address, cookie) = (browser.address.as_str(), browser.cookie.clone().unwrap());
     let cookie = ("cookie", cookie.as_str());
+    let page = ("x-tallystick-login", browser.login.as_deref().unwrap());
     let own = format!("http://{address}");
     let port = address.rsplit(':').next().unwrap();
     let rebound = format!("evil.example:{port}");
     let call = ("POST", "/api/call/GetStatus");
-    assert_eq!(ask(address, call, &[OURS[0], OURS[1], cookie, ("origin", &own)], "{}").status, 200);
-    assert_eq!(ask(address, call, &[OURS[0], OURS[1], cookie], "{}").status, 200);
+    let ours = [OURS[0], OURS[1], page, cookie];
+    assert_eq!(ask(address, call, &[&ours[..], &[("origin", &own)]].concat(), "{}").status, 200);
+    assert_eq!(ask(address, call, &ours, "{}").status, 200);
     for headers in [
         &[OURS[0], cookie, ("origin", &*own)][..],
         &[OURS[1], cookie, ("origin", &own)],
@@ -152,12 +116,16 @@ fn only_pages_of_the_console_ask() {
         &[OURS[0], OURS[1], cookie, ("host", &rebound), ("origin", &format!("http://{rebound}"))],
     ] {
         for path in ["/api/call/GetStatus", "/api/login", "/api/logout"] {
-            let reply = ask(address, ("POST", path), headers, "{}");
+            let reply = ask(address, ("POST", path), &[headers, &[page]].concat(), "{}");
             assert_eq!((reply.status, reply.code().as_str()), (403, "PERMISSION_DENIED"));
         }
     }
     let read = ask(address, ("GET", "/api/me"), &[cookie, ("host", &rebound)], "");
     assert_eq!(read.status, 403, "a name that leads here is a stranger's");
+    for (whose, status) in [("same-site", 403), ("cross-site", 403), ("same-origin", 200)] {
+        let read = ask(address, ("GET", "/api/me"), &[cookie, page, ("sec-fetch-site", whose)], "");
+        assert_eq!(read.status, status, "{whose}: another port is of the same site");
+    }
     assert_eq!(browser.get("/api/me").status, 200);
 }
 
@@ -193,7 +161,7 @@ fn every_answer_says_what_a_page_may_do() {
 
 #[test]
 fn logins_have_a_pace() {
-    let (engine, _dir) = engine();
+    let (engine, dir) = engine();
     let browser = Browser::logged_in(&engine, OPERATOR);
     let refused = until("there were too many", || {
         let reply = Browser::of(&engine).login("token", "wrong");
@@ -205,6 +173,17 @@ fn logins_have_a_pace() {
     let right = Browser::of(&engine).login("token", OPERATOR);
     assert_eq!(right.status, 429, "nobody finds out by guessing on");
     assert_eq!(browser.get("/api/me").status, 200, "who is logged in is not held up");
+    let token = dir.path().join("ann.token");
+    std::fs::write(&token, OPERATOR).unwrap();
+    let said = Cli(&engine).one(&["console", "login", "--token-file", token.to_str().unwrap()]);
+    let (_, code) = said["link"].as_str().unwrap().split_once("/#login=").unwrap();
+    let by_link = Browser::of(&engine).login("code", code);
+    assert_eq!(by_link.status, 200, "nobody guesses a link: {}", by_link.text);
+    until("those that were put off are written down", || {
+        let all = logins(dir.path(), 15);
+        let put_off = all.iter().filter(|(_, _, result)| result == "RESOURCE_EXHAUSTED");
+        (put_off.count() == 2).then_some(())
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,21 +284,21 @@ async fn pages_are_told_what_goes_on_and_that_something_has_changed() {
     while live.event().is_some() {}
 }
 
-#[test]
-fn so_many_pages_are_told_and_those_that_go_make_room() {
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_pages_are_told_and_those_that_go_make_room() {
     let (engine, _dir) = engine();
-    let login = || Browser::logged_in(&engine, OPERATOR);
-    let first = login();
+    let owner = add(&mut Client::connect(&engine).await, "fac", Role::Facilitator).await;
+    let login = || Browser::logged_in(&engine, &owner);
+    let (first, second) = (login(), login());
     let own: Vec<_> = (0..5).map(|_| first.live()).collect();
     assert!(own.iter().all(|live| live.status == 200));
-    assert_eq!(first.live().status, 429, "of one login");
-    let mut others = Vec::new();
-    while others.len() < 59 {
-        let browser = login();
-        others.extend((0..5).map(|_| browser.live()).filter(|live| live.status == 200));
-    }
-    assert_eq!(others.len(), 59);
-    assert_eq!(login().live().status, 429, "in all");
+    let refused = first.get("/api/live");
+    assert_eq!(refused.status, 429, "of one login");
+    assert!(refused.text.contains("5 pages of yours"), "{}", refused.text);
+    let others: Vec<_> = (0..5).map(|_| second.live()).collect();
+    assert!(others.iter().all(|live| live.status == 200));
+    assert_eq!(login().live().status, 429, "of one name, by however many logins");
+    assert_eq!(Browser::logged_in(&engine, OPERATOR).live().status, 200, "the desk has its own");
     drop(own);
     until("there is room", || (first.live().status == 200).then_some(()));
     assert_eq!(first.get("/api/me").status, 200, "pages are asked and answered all the while");
@@ -408,6 +387,9 @@ async fn over_tls_a_certificate_logs_in_and_the_cookie_is_for_this_host_alone() 
     assert!(set.starts_with(&format!("__Host-tallystick_{port}=")), "{set}");
     assert!(set.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"), "{set}");
     let cookie = set.split(';').next().unwrap();
-    let me = ask("GET /api/me", cookie, "").await;
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let said: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let page = said["login"].as_str().expect("what its pages send");
+    let me = ask("GET /api/me", &format!("{cookie}\r\nx-tallystick-login: {page}"), "").await;
     assert!(me.contains("\"role\":\"auditor\""), "{me}");
 }

@@ -31,10 +31,14 @@ pub const CONSOLE_ITEMS_MAX: usize = 1_000;
 pub const CONSOLE_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Calls of pages at once, over all: each holds an answer as JSON, some times as large as that.
 pub const CONSOLE_CALLS_MAX: usize = 16;
-/// Pages that are told of what goes on, at once.
-pub const CONSOLES_MAX: usize = 64;
-/// Of these of one login: some tabs, which browsers give six connections together.
+/// Pages of the desk that are told of what goes on, at once.
+pub const CONSOLES_MAX: usize = 48;
+/// The same of all others.
+pub const CONSOLES_OWN_MAX: usize = 16;
+/// Of these of one login: some tabs, of the six connections that a browser opens.
 pub const CONSOLES_EACH_MAX: usize = 5;
+/// And of one name: two browsers full of them.
+pub const CONSOLES_NAME_MAX: usize = 10;
 /// How often they are told.
 pub const CONSOLE_EVERY: Duration = Duration::from_secs(1);
 /// Events that wait for a page; one that leaves more unread is told no more.

@@ -347,7 +347,7 @@ impl Entrant {
 
     /// Who takes a place where there are few. Whoever operates unnamed is the desk, whoever brings
     /// vouchers unnamed a stranger.
-    fn holder(&self) -> Holder {
+    pub(in crate::api) fn holder(&self) -> Holder {
         let is_desk = match self.caller.role {
             Role::Facilitator | Role::Party => false,
             Role::Anyone => !self.call.is_of_vouchers(),

@@ -12,6 +12,14 @@ const OURS: &str = "x-tallystick-console";
 /// Nobody asked for this: the page did by itself.
 const BY_ITSELF: &str = "x-tallystick-auto";
 
+/// The login that a page is of, which no other listener of this host is told: a cookie is sent to
+/// all of them.
+pub(super) const OF_PAGE: &str = "x-tallystick-login";
+/// Where a browser that asks for events sends no headers.
+const LIVE: &str = "/api/live";
+/// Whose page has a browser ask, where that browser says so.
+const WHOSE: &str = "sec-fetch-site";
+
 /// Where the console is.
 pub(super) struct Place {
     address: SocketAddr,
@@ -47,11 +55,13 @@ impl Place {
         format!("{name}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
     }
 
-    /// What it sends.
-    pub fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+    /// What it sends: there may be several of this name, since whatever listens on this host sets
+    /// cookies for all of it.
+    pub fn cookies<'a>(&self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
         let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = all.flat_map(|all| all.split(';')).filter_map(|pair| pair.split_once('='));
-        pairs.find(|(name, _)| name.trim() == self.cookie).map(|(_, value)| value.trim())
+        let pairs = all.flat_map(|all| all.split(';')).filter_map(|pair| pair.split_once('='));
+        let own = pairs.filter(move |(name, _)| name.trim() == self.cookie);
+        own.map(|(_, value)| value.trim())
     }
 
     /// Whether this is a name of this listener. In plain text it is this machine only: another name
@@ -69,9 +79,20 @@ impl Place {
     }
 }
 
-/// Whether somebody asked for this themselves, and is there.
-pub(super) fn is_by_a_person(headers: &HeaderMap) -> bool {
-    !headers.contains_key(BY_ITSELF)
+/// Whether somebody asked for this themselves, and is there. What is only read, a page reads by
+/// itself.
+pub(super) fn is_by_a_person(head: &Parts) -> bool {
+    head.method == Method::POST && !head.headers.contains_key(BY_ITSELF)
+}
+
+/// What a page sends beside the cookie: a header, or, where it can send none, in the query.
+pub(super) fn of_page(head: &Parts) -> Option<&str> {
+    if let Some(value) = head.headers.get(OF_PAGE) {
+        return Some(value.to_str().unwrap_or_default());
+    }
+    let is_live = head.uri.path() == LIVE;
+    let query = head.uri.query().filter(|_| is_live)?;
+    query.split('&').find_map(|pair| pair.strip_prefix("login="))
 }
 
 /// Whether a request is one of a page of this listener.
@@ -94,6 +115,12 @@ pub(super) fn check(head: &Parts, place: &Place) -> Result<(), Told> {
         && origin != format!("{}://{host}", place.scheme())
     {
         return refused(format!("a page of {origin:?} may not ask here"));
+    }
+    // A browser sends no origin with what it only reads. Another port of this host is of the same
+    // site.
+    let whose = head.headers.get(WHOSE).map(|value| value.to_str().unwrap_or_default());
+    if let Some(whose) = whose.filter(|whose| !["same-origin", "none"].contains(whose)) {
+        return refused(format!("a page of another place ({WHOSE}: {whose:?}) may not ask here"));
     }
     if head.method != Method::POST {
         return Ok(());
@@ -143,6 +170,7 @@ mod tests {
             &[json, ours, here, ("origin", "https://127.0.0.1:7480")],
             &[json, ours, here, ("origin", "http://127.0.0.1:7481")],
             &[json, ours, here, ("origin", "null")],
+            &[json, ours, here, ("sec-fetch-site", "same-site")],
             &[json, here],
             &[ours, here],
             &[("content-type", "text/plain"), ours, here],
@@ -164,8 +192,9 @@ mod tests {
         assert!(secure.set_cookie("ab", 60).ends_with("; Secure"));
         let mut headers = HeaderMap::new();
         headers.append("cookie", "a=b; tallystick_7481=no".parse().unwrap());
-        assert_eq!(plain.cookie(&headers), None);
-        headers.append("cookie", "xtallystick_7480=no; tallystick_7480=yes".parse().unwrap());
-        assert_eq!(plain.cookie(&headers), Some("yes"));
+        assert_eq!(plain.cookies(&headers).next(), None);
+        let set = "xtallystick_7480=no; tallystick_7480=yes; tallystick_7480=another's";
+        headers.append("cookie", set.parse().unwrap());
+        assert_eq!(plain.cookies(&headers).collect::<Vec<_>>(), ["yes", "another's"]);
     }
 }

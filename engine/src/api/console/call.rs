@@ -18,6 +18,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tallystick_proto::v1::IdKind;
 use tokio::sync::Semaphore;
 use tonic::body::Body;
@@ -78,8 +79,8 @@ impl Console {
     /// # Errors
     /// As the call, or when nobody is logged in.
     pub(super) async fn call(&self, method: &str, asked: Asked) -> Result<Response, Told> {
-        let guest = self.guest(&asked)?;
-        let Inner { methods, setup, sessions, calls, .. } = &*self.0;
+        let (guest, began) = (self.guest(&asked).await?, Instant::now());
+        let Inner { methods, setup, calls, .. } = &*self.0;
         let Some(method) = methods.0.get(method) else {
             let why = format!("the console has no call {method:?}: see docs/CONSOLE.md");
             return Err(Told::of(Code::Unimplemented, why).status(404));
@@ -95,10 +96,11 @@ impl Console {
         let message = read(method, &asked.body)?;
         let is_shown = is_shown(method, &message);
         let mut services = setup.services.clone();
-        let Ok(answer) = services.call(request(method, &message, &guest, asked.peer)).await;
+        let peer = asked.peer.clone();
+        let Ok(answer) = services.call(request(method, &message, &guest, peer)).await;
         let answer = gather(&method.of, answer).await.map_err(Told::from);
         if answer.as_ref().is_err_and(|told| told.code() == Code::Unauthenticated) {
-            sessions.end(&guest.id, crate::pipeline::now());
+            self.ends(&guest.id, &asked.peer, Code::Unauthenticated, began).await;
         }
         let Items { mut items, more } = answer?;
         if !is_shown {
@@ -134,6 +136,12 @@ fn read(method: &Method, body: &Bytes) -> Result<DynamicMessage, Told> {
     })
 }
 
+/// As which connection a login comes. Connections count from 1.
+fn connection(guest: &Guest) -> ConnectionId {
+    let first = guest.id.0.first_chunk().expect("a digest is longer");
+    ConnectionId(u64::from_be_bytes(*first) | 1 << 63)
+}
+
 /// A call as it would have come over gRPC, with who makes it.
 fn request(method: &Method, message: &DynamicMessage, guest: &Guest, peer: Peer) -> Request<Body> {
     let length = message.encoded_len();
@@ -148,12 +156,9 @@ fn request(method: &Method, message: &DynamicMessage, guest: &Guest, peer: Peer)
         .body(Body::new(Full::new(bytes.freeze())))
         .expect("a path and two headers");
     let known: Known = guest.session.known.clone();
-    // Connections count from 1.
-    let first = guest.id.0.first_chunk().expect("a digest is longer");
-    let connection = ConnectionId(u64::from_be_bytes(*first) | 1 << 63);
     request.extensions_mut().insert(known);
     request.extensions_mut().insert(peer);
-    request.extensions_mut().insert(connection);
+    request.extensions_mut().insert(connection(guest));
     request
 }
 

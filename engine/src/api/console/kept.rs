@@ -18,6 +18,10 @@ use std::path::{Path, PathBuf};
 pub(super) struct Row {
     /// Digest of what the browser sends, in hexadecimal digits.
     id: String,
+    /// Digest of what its pages send, the same way.
+    page: String,
+    name: String,
+    role: String,
     known: By,
     began_us: i64,
     seen_us: i64,
@@ -45,7 +49,8 @@ impl Row {
             Known::By(Credential::Certificate(name)) => By::Certificate(name.clone()),
         };
         let (began_us, seen_us) = (session.began.0, session.seen.0);
-        Self { id: id.to_string(), known, began_us, seen_us }
+        let (page, name, role) = (session.page.to_string(), session.name.clone(), &session.role);
+        Self { id: id.to_string(), page, name, role: role.clone(), known, began_us, seen_us }
     }
 
     /// What was written, if it is a login.
@@ -58,7 +63,8 @@ impl Row {
             By::Certificate(name) => Known::By(Credential::Certificate(name)),
         };
         let (began, seen) = (Timestamp(self.began_us), Timestamp(self.seen_us));
-        Some((self.id.parse().ok()?, Session { known, began, seen }))
+        let (page, name, role) = (self.page.parse().ok()?, self.name, self.role);
+        Some((self.id.parse().ok()?, Session { page, name, role, known, began, seen }))
     }
 }
 

@@ -9,10 +9,11 @@ use super::login::Guest;
 use super::now::Counted;
 use super::{Console, Inner};
 use crate::api::access::Entrant;
-use crate::api::door::{Asked, Lasting};
+use crate::api::door::{Asked, Lasting, Peer};
 use crate::ledger::{Call, Right};
 use crate::limits::{
-    CONSOLE_EVENTS_MAX, CONSOLE_EVERY, CONSOLES_EACH_MAX, CONSOLES_MAX, RETRY_SOON,
+    CONSOLE_EVENTS_MAX, CONSOLE_EVERY, CONSOLES_EACH_MAX, CONSOLES_MAX, CONSOLES_NAME_MAX,
+    CONSOLES_OWN_MAX, RETRY_SOON,
 };
 use crate::pipeline;
 use crate::settle::Engine;
@@ -23,9 +24,11 @@ use axum::response::Response;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 
 /// How long a browser waits before it asks again: a restart takes longer.
 const BEGIN: &[u8] = b"retry: 1000\n\n";
@@ -47,12 +50,20 @@ struct Event {
 
 /// How many there are of each login.
 #[derive(Clone, Default)]
-struct Pages(Arc<Mutex<BTreeMap<Digest, usize>>>);
+struct Pages(Arc<Mutex<BTreeMap<By, usize>>>);
+
+/// Whose a page is. The desk's pages are counted apart from all others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct By {
+    is_desk: bool,
+    name: String,
+    login: Digest,
+}
 
 /// A page that is told; until it is dropped.
 struct Page {
     of: Pages,
-    login: Digest,
+    by: By,
 }
 
 fn event(name: &str, data: &str) -> Bytes {
@@ -117,24 +128,39 @@ async fn changes(engine: Engine, notes: watch::Sender<Event>) {
 }
 
 impl Pages {
-    fn take(&self, login: Digest) -> Option<Page> {
+    /// A place for one more.
+    ///
+    /// # Errors
+    /// Which of them are too many.
+    fn take(&self, by: By) -> Result<Page, String> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = all.get(&login).copied().unwrap_or(0);
-        if own >= CONSOLES_EACH_MAX || all.values().sum::<usize>() >= CONSOLES_MAX {
-            return None;
+        let count = |is: &dyn Fn(&By) -> bool| -> usize {
+            all.iter().filter(|(of, _)| is(of)).map(|(_, count)| count).sum()
+        };
+        let most = if by.is_desk { CONSOLES_MAX } else { CONSOLES_OWN_MAX };
+        if count(&|of| of.login == by.login) >= CONSOLES_EACH_MAX {
+            return Err(format!("{CONSOLES_EACH_MAX} pages of yours are open here: close one"));
         }
-        all.insert(login, own + 1);
-        Some(Page { of: self.clone(), login })
+        if count(&|of| of.is_desk == by.is_desk && of.name == by.name) >= CONSOLES_NAME_MAX {
+            return Err(format!(
+                "{CONSOLES_NAME_MAX} pages of yours are open, in other browsers, too: close some"
+            ));
+        }
+        if count(&|of| of.is_desk == by.is_desk) >= most {
+            return Err(format!("{most} pages of others are told what goes on: close some"));
+        }
+        *all.entry(by.clone()).or_default() += 1;
+        Ok(Page { of: self.clone(), by })
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
         let mut all = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = all.get_mut(&self.login) {
+        if let Some(own) = all.get_mut(&self.by) {
             *own -= 1;
             if *own == 0 {
-                all.remove(&self.login);
+                all.remove(&self.by);
             }
         }
     }
@@ -144,19 +170,14 @@ impl Console {
     /// Tells a page, from now on.
     ///
     /// # Errors
-    /// UNAUTHENTICATED; RESOURCE_EXHAUSTED where there are too many.
-    pub(super) fn live(&self, asked: &Asked) -> Result<Response, Told> {
-        let Guest { id, entrant, .. } = self.guest(asked)?;
-        let Inner { live, .. } = &*self.0;
-        let Some(page) = live.pages.take(id) else {
-            let why = format!(
-                "{CONSOLES_EACH_MAX} pages of one login are told what goes on, and {CONSOLES_MAX} in all; close \
-                 some"
-            );
-            return Err(Told::too_often(why, RETRY_SOON));
-        };
+    /// As for `guest`; RESOURCE_EXHAUSTED where there are too many.
+    pub(super) async fn live(&self, asked: &Asked) -> Result<Response, Told> {
+        let Guest { id, entrant, .. } = self.guest(asked).await?;
+        let (is_desk, name) = (entrant.holder().is_desk, entrant.caller.name.clone());
+        let page = self.0.live.pages.take(By { is_desk, name, login: id });
+        let page = page.map_err(|why| Told::too_often(why, RETRY_SOON))?;
         let (events, taken) = mpsc::channel(CONSOLE_EVENTS_MAX);
-        tokio::spawn(tell(self.clone(), entrant, page, events));
+        tokio::spawn(tell(self.clone(), (entrant, asked.peer.clone()), page, events));
         let body = ReceiverStream::new(taken).map(Ok::<_, Infallible>);
         let mut answer = Response::new(Body::from_stream(body));
         let headers = answer.headers_mut();
@@ -168,7 +189,12 @@ impl Console {
 }
 
 /// Tells one page until it goes, its login ends, or it takes nothing any more.
-async fn tell(console: Console, entrant: Entrant, page: Page, events: mpsc::Sender<Bytes>) {
+async fn tell(
+    console: Console,
+    (entrant, peer): (Entrant, Peer),
+    page: Page,
+    events: mpsc::Sender<Bytes>,
+) {
     let Inner { live, setup, sessions, .. } = &*console.0;
     let may = Call::GetStatus.right(entrant.caller.role) != Right::Refused;
     let (mut now, mut changed) = (live.now.clone(), live.changed.clone());
@@ -183,12 +209,40 @@ async fn tell(console: Console, entrant: Entrant, page: Page, events: mpsc::Send
         let told = tokio::select! {
             told = now.changed() => told.map(|()| now.borrow_and_update().clone()),
             told = changed.changed() => told.map(|()| changed.borrow_and_update().clone()),
-            _ = &mut ended => return,
+            _ = &mut ended => {
+                let (login, began) = (&page.by.login, Instant::now());
+                return console.ends(login, &peer, Code::Unauthenticated, began).await;
+            }
             () = events.closed() => return,
         };
-        let (Ok(event), true) = (told, sessions.goes_on(&page.login, pipeline::now())) else {
+        let (Ok(event), true) = (told, sessions.goes_on(&page.by.login, pipeline::now())) else {
             return;
         };
         said = if may { event.full } else { event.bare };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_all_pages_and_none_of_the_desks_who_is_not_of_it() {
+        let pages = Pages::default();
+        let take = |is_desk: bool, name: &str, login: u8| {
+            let by = By { is_desk, name: name.to_owned(), login: Digest([login; 32]) };
+            pages.take(by)
+        };
+        let mut held: Vec<Page> = (0..10).map(|n| take(true, "ann", n % 2).unwrap()).collect();
+        assert!(take(true, "ann", 0).is_err_and(|why| why.starts_with("5 pages of yours")));
+        assert!(take(true, "ann", 2).is_err_and(|why| why.starts_with("10 pages of yours")));
+        let owner = |n: u8| take(false, &format!("owner {n}"), 100 + n);
+        held.extend((0..16).map(|n| owner(n).unwrap()));
+        assert!(owner(16).is_err_and(|why| why.starts_with("16 pages of others")));
+        held.extend((3..41).map(|n| take(true, &format!("of the desk {n}"), n).unwrap()));
+        assert!(take(true, "eve", 99).is_err_and(|why| why.starts_with("48 pages")));
+        drop(held);
+        assert!(pages.0.lock().unwrap().is_empty());
+        assert!(owner(16).is_ok());
     }
 }

@@ -100,9 +100,9 @@ impl Console {
         let (get, post) = (asked.head.method == Method::GET, asked.head.method == Method::POST);
         let answered = match of {
             "login" if post => self.login(&asked).await,
-            "logout" if post => Ok(self.logout(&asked).await),
-            "me" if get => self.me(&asked),
-            "live" if get => self.live(&asked),
+            "logout" if post => self.logout(&asked).await,
+            "me" if get => self.me(&asked).await,
+            "live" if get => self.live(&asked).await,
             _ => match of.strip_prefix("call/") {
                 Some(method) if post => self.call(method, asked).await,
                 _ => Err(Told::of(Code::Unimplemented, "there is nothing here").status(404)),

@@ -82,16 +82,24 @@ impl Origins {
         at.unwrap_or(now + REFUSAL_HELD_MAX)
     }
 
-    /// Whether somebody from there may try to log in; the try is counted.
+    /// Whether somebody from there may try to log in; the try is counted. By what may be a guess
+    /// they may not where too many such have failed.
     ///
     /// # Errors
     /// How long it takes until they may: nothing was counted.
-    pub fn login(&self, from: IpAddr, now: Instant) -> Result<(), Duration> {
+    pub fn login(&self, from: IpAddr, now: Instant, is_guess: bool) -> Result<(), Duration> {
         let (origin, Inner { logins, logins_failed, .. }) = (Origin::of(from), &*self.0);
         match logins_failed.owes(origin, now) {
-            Duration::ZERO => logins.take(origin, now, 1, Duration::ZERO).map(drop),
-            owed => Err(owed),
+            owed if is_guess && owed > Duration::ZERO => Err(owed),
+            _ => logins.take(origin, now, 1, Duration::ZERO).map(drop),
         }
+    }
+
+    /// Comes when somebody from there may be told to log in later: at the pace of all refusals, so
+    /// that nobody fills the audit log with them.
+    pub async fn login_put_off(&self, from: IpAddr, now: Instant) {
+        let at = self.refused(Origin::of(from), now, 1);
+        tokio::time::sleep_until(at.into()).await;
     }
 
     /// A login from there has failed.
@@ -240,15 +248,18 @@ mod tests {
     fn logins_have_a_pace_and_failed_ones_a_slower_one() {
         let (here, far) = ("127.0.0.1".parse().unwrap(), "192.0.2.7".parse().unwrap());
         let (origins, now) = (Origins::new(None), Instant::now());
-        let tries = |from, at| (0..500).filter(|_| origins.login(from, at).is_ok()).count();
+        let tries = |from, at| (0..500).filter(|_| origins.login(from, at, true).is_ok()).count();
         assert_eq!(tries(here, now), usize::try_from(LOGINS.burst).unwrap() + 1);
         assert_eq!(tries(here, now + LOGINS.per), 1);
         let failed = |at| {
-            let failed = |_: &i32| origins.login(far, at).map(|()| origins.login_failed(far, at));
+            let login = || origins.login(far, at, true);
+            let failed = |_: &i32| login().map(|()| origins.login_failed(far, at));
             (0..500).filter(|n| failed(n).is_ok()).count()
         };
         assert_eq!(failed(now), usize::try_from(LOGINS_FAILED.burst).unwrap() + 1);
-        assert!(origins.login(far, now).is_err_and(|after| after <= LOGINS_FAILED.per));
+        let more = origins.login(far, now, true);
+        assert!(more.is_err_and(|after| after <= LOGINS_FAILED.per));
+        assert!(origins.login(far, now, false).is_ok(), "what nobody guesses is not held up");
         assert_eq!(failed(now + LOGINS_FAILED.per), 1);
     }
 
