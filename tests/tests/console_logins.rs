@@ -1,6 +1,7 @@
 //! Logins at the console, where several people and several listeners share a browser: a page does
 //! nothing for anybody but whom it shows, and a cookie alone does nothing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use tallystick_tests::console::{Browser, OPERATOR, OURS, add, ask, key_of, launch, logins};
 use tallystick_tests::keys::with;
 use tallystick_tests::wire::{GetStatusRequest, RevokeIdentityRequest, Role};
@@ -149,4 +150,32 @@ async fn whatever_ends_a_login_is_written_down() {
     }
     assert_eq!(count("many", "ConsoleLogout", "RESOURCE_EXHAUSTED"), 1, "{all:?}");
     assert_eq!(count("", "ConsoleLogin", "INVALID_ARGUMENT"), 1, "{all:?}");
+}
+
+/// A facilitator whose calls were held back for being too many held all places, and the desk was
+/// sent away.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sees_its_own_alone_takes_no_call_of_the_desk() {
+    let (engine, _dir) = engine();
+    let mut client = Client::connect(&engine).await;
+    let key = add(&mut client, "fac", Role::Facilitator).await;
+    let (owner, ann) = (Browser::logged_in(&engine, &key), Browser::logged_in(&engine, OPERATOR));
+    let (done, sent_away) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let reply = owner.call("GetChannel", "{}");
+                    if reply.status == 429 && reply.text.contains("calls of pages at once") {
+                        sent_away.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        let crowded = || sent_away.load(Ordering::Relaxed).then_some(());
+        until("the facilitator has all that it may", crowded);
+        let statuses: Vec<u16> = (0..50).map(|_| ann.call("GetStatus", "{}").status).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    });
 }

@@ -29,8 +29,10 @@ pub const LOGINS_FAILED: Pace = Pace { count: 1, per: Duration::from_secs(10), b
 pub const CONSOLE_ITEMS_MAX: usize = 1_000;
 /// Bytes of such an answer, before it is JSON: a list of the widest items.
 pub const CONSOLE_ANSWER_BYTES_MAX: usize = 4 << 20;
-/// Calls of pages at once, over all: each holds an answer as JSON, some times as large as that.
+/// Calls of pages at once, of the desk: each holds an answer as JSON, some times as large as that.
 pub const CONSOLE_CALLS_MAX: usize = 16;
+/// The same of all others, who see their own alone: none of the desk waits for them.
+pub const CONSOLE_CALLS_OWN_MAX: usize = 4;
 /// Pages of the desk that are told of what goes on, at once.
 pub const CONSOLES_MAX: usize = 48;
 /// The same of all others.

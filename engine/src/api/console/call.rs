@@ -7,8 +7,10 @@ use super::login::Guest;
 use super::mask::mask;
 use super::{Console, Inner};
 use crate::api::access::Known;
-use crate::api::door::{Asked, ConnectionId, Peer};
-use crate::limits::{CONSOLE_ANSWER_BYTES_MAX, CONSOLE_CALLS_MAX, CONSOLE_ITEMS_MAX, RETRY_SOON};
+use crate::api::door::{Asked, ConnectionId, Peer, Places};
+use crate::limits::{
+    CONSOLE_ANSWER_BYTES_MAX, CONSOLE_CALLS_MAX, CONSOLE_CALLS_OWN_MAX, CONSOLE_ITEMS_MAX,
+};
 use axum::response::Response;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
@@ -17,10 +19,8 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 use tallystick_proto::v1::IdKind;
-use tokio::sync::Semaphore;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic::{Code, Status};
@@ -40,9 +40,9 @@ struct Method {
     of: MethodDescriptor,
 }
 
-/// Places for calls.
-pub(super) fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(CONSOLE_CALLS_MAX))
+/// Places for calls: whoever sees its own alone takes none of the desk's.
+pub(super) fn places() -> Places {
+    Places::new("calls of pages", CONSOLE_CALLS_MAX, CONSOLE_CALLS_OWN_MAX)
 }
 
 impl Methods {
@@ -89,10 +89,7 @@ impl Console {
             let why = "a call to which a stream is sent is not made here: use `tallystick` on a command line";
             return Err(Told::of(Code::Unimplemented, why));
         }
-        let Ok(_place) = calls.clone().try_acquire_owned() else {
-            let why = format!("{CONSOLE_CALLS_MAX} calls of pages are under way; ask again");
-            return Err(Told::too_often(why, RETRY_SOON));
-        };
+        let _place = calls.take_as(guest.entrant.holder(), connection(&guest))?;
         let message = read(method, &asked.body)?;
         let is_shown = is_shown(method, &message);
         let mut services = setup.services.clone();

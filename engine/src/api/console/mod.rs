@@ -20,7 +20,7 @@ mod sessions;
 pub use codes::Codes;
 
 use super::access::{Access, Entrant};
-use super::door::{Answering, Asked, Origins, Site};
+use super::door::{Answering, Asked, Origins, Places, Site};
 use crate::limits::LOGIN_CODE_LIFE;
 use crate::pipeline;
 use crate::settle::Engine;
@@ -39,7 +39,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use tallystick_proto::v1;
-use tokio::sync::Semaphore;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 
@@ -73,7 +72,7 @@ struct Inner {
     sessions: Sessions,
     methods: Methods,
     /// So many calls are made at once.
-    calls: Arc<Semaphore>,
+    calls: Places,
     live: Live,
 }
 

@@ -61,11 +61,18 @@ impl Places {
     /// # Errors
     /// RESOURCE_EXHAUSTED when all, or those of whoever calls, are taken.
     pub fn take<T>(&self, request: &Request<T>) -> Result<Place, Status> {
-        let connection = request.extensions().get::<ConnectionId>().map_or(0, |id| id.0);
-        let holder = request.extensions().get::<Holder>();
-        let by = holder.and_then(|holder| holder.identity).map(By::Identity);
-        let is_desk = holder.is_some_and(|holder| holder.is_desk);
-        self.take_for(by.unwrap_or(By::Connection(connection)), is_desk)
+        let connection = request.extensions().get().copied().unwrap_or(ConnectionId(0));
+        let stranger = Holder { identity: None, is_desk: false };
+        self.take_as(request.extensions().get().copied().unwrap_or(stranger), connection)
+    }
+
+    /// The same for whoever holds it, on this connection.
+    ///
+    /// # Errors
+    /// As for `take`.
+    pub fn take_as(&self, holder: Holder, connection: ConnectionId) -> Result<Place, Status> {
+        let by = holder.identity.map_or(By::Connection(connection.0), By::Identity);
+        self.take_for(by, holder.is_desk)
     }
 
     fn take_for(&self, by: By, is_desk: bool) -> Result<Place, Status> {
