@@ -179,3 +179,20 @@ async fn whoever_sees_its_own_alone_takes_no_call_of_the_desk() {
         assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     });
 }
+
+/// Of two the last counted, and whoever looked at the first saw another request.
+#[test]
+fn what_is_given_twice_is_refused() {
+    let (engine, _dir) = engine();
+    let browser = Browser::logged_in(&engine, OPERATOR);
+    for (call, twice) in [
+        ("ListWindows", r#"{"limit":1,"limit":2}"#),
+        ("ListWindows", r#"{"newest_first":true,"newestFirst":false}"#),
+        ("AddIdentity", r#"{"credential":{"certificate":"a","certificate":"b"}}"#),
+    ] {
+        let reply = browser.call(call, twice);
+        assert_eq!(told(&reply), (400, "INVALID_ARGUMENT".to_owned()), "{twice}");
+        assert!(reply.text.contains("is given twice"), "{}", reply.text);
+    }
+    assert_eq!(browser.call("ListWindows", r#"{"limit":1,"newest_first":true}"#).status, 200);
+}

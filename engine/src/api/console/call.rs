@@ -5,6 +5,7 @@
 use super::answers::{Told, json};
 use super::login::Guest;
 use super::mask::mask;
+use super::once;
 use super::{Console, Inner};
 use crate::api::access::Known;
 use crate::api::door::{Asked, ConnectionId, Peer, Places};
@@ -124,13 +125,15 @@ fn is_shown(method: &Method, asked: &DynamicMessage) -> bool {
 
 /// The message that JSON stands for.
 fn read(method: &Method, body: &Bytes) -> Result<DynamicMessage, Told> {
-    let mut text = serde_json::Deserializer::from_slice(body);
-    let read = DynamicMessage::deserialize(method.of.input(), &mut text);
-    let read = read.and_then(|message| text.end().map(|()| message));
-    read.map_err(|error| {
-        let why = format!("no {}: {error}", method.of.input().name());
-        Told::of(Code::InvalidArgument, why)
-    })
+    let of = method.of.input();
+    let read = || {
+        once::check(body, &of)?;
+        let mut text = serde_json::Deserializer::from_slice(body);
+        let message = DynamicMessage::deserialize(of.clone(), &mut text);
+        let message = message.and_then(|message| text.end().map(|()| message));
+        message.map_err(|error| error.to_string())
+    };
+    read().map_err(|error| Told::of(Code::InvalidArgument, format!("no {}: {error}", of.name())))
 }
 
 /// As which connection a login comes. Connections count from 1.
@@ -255,7 +258,9 @@ mod tests {
         let text = r#"{"limit":3,"before":"18446744073709551615","newestFirst":true}"#;
         assert_eq!(read(text).unwrap(), text);
         assert_eq!(read("{}").unwrap(), "{}");
-        for wrong in ["", "[]", "{\"limits\":3}", "{} {}", "{\"limit\":-1}", "{\"limit\":\"x\"}"] {
+        let twice = r#"{"newest_first":true,"newestFirst":false}"#;
+        let of_another_form = ["", "[]", "{} {}", "{\"limit\":-1}", "{\"limit\":\"x\"}"];
+        for wrong in [twice, "{\"limits\":3}"].into_iter().chain(of_another_form) {
             let told = read(wrong).unwrap_err();
             assert_eq!(told.code(), Code::InvalidArgument, "{wrong}");
         }

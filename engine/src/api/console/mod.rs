@@ -15,6 +15,7 @@ mod live;
 mod login;
 mod mask;
 mod now;
+mod once;
 mod sessions;
 
 pub use codes::Codes;
