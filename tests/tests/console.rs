@@ -309,7 +309,9 @@ fn what_is_too_large_is_refused_and_who_is_slow_holds_up_nobody() {
     let (engine, _dir) = engine();
     let browser = Browser::logged_in(&engine, OPERATOR);
     let large = format!("{{\"requestId\":\"{}\"}}", "x".repeat(70_000));
-    assert_eq!(browser.call("CloseWindow", &large).status, 413);
+    let refused = browser.call("CloseWindow", &large);
+    assert_eq!((refused.status, refused.code().as_str()), (413, "RESOURCE_EXHAUSTED"));
+    assert!(refused.header("content-security-policy").starts_with("default-src 'none'"));
     let half = |text: &str| {
         let mut socket = TcpStream::connect(&browser.address).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
@@ -322,7 +324,7 @@ fn what_is_too_large_is_refused_and_who_is_slow_holds_up_nobody() {
     assert_eq!(browser.call("GetStatus", "{}").status, 200);
     let mut told = String::new();
     slow[0].read_to_string(&mut told).unwrap();
-    assert!(told.starts_with("HTTP/1.1 408"), "{told}");
+    assert!(told.starts_with("HTTP/1.1 408") && told.contains("DEADLINE_EXCEEDED"), "{told}");
     drop(engine);
 }
 

@@ -121,7 +121,11 @@ pub(super) fn json(message: &impl Serialize) -> Response {
 
 /// An answer with what each answer has.
 pub(super) async fn page(answer: impl Future<Output = Response>) -> Response {
-    let mut answer = answer.await;
+    with_always(answer.await)
+}
+
+/// The same of one that is there.
+pub(super) fn with_always(mut answer: Response) -> Response {
     for (name, value) in ALWAYS {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }

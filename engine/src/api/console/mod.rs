@@ -27,9 +27,9 @@ use crate::pipeline;
 use crate::settle::Engine;
 use crate::trail::AuditLog;
 use crate::types::Timestamp;
-use answers::{Told, page};
+use answers::{Told, page, with_always};
 use asked::{Place, check};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use call::Methods;
 use live::Live;
@@ -120,6 +120,14 @@ impl Site for Console {
         }
         let answer = assets::answer(&asked.head);
         Box::pin(page(ready(answer)))
+    }
+
+    fn refuse(&self, status: StatusCode, why: String) -> Response {
+        let code = match status {
+            StatusCode::REQUEST_TIMEOUT => Code::DeadlineExceeded,
+            _ => Code::ResourceExhausted,
+        };
+        with_always(Told::of(code, why).status(status.as_u16()).answer())
     }
 }
 

@@ -11,7 +11,6 @@ use crate::limits::{
 };
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::IntoResponse as _;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -147,15 +146,18 @@ impl Served {
         let bytes = size(&head.headers);
         if bytes > METADATA_BYTES_MAX {
             let why = format!("the headers are {bytes} bytes; the limit is {METADATA_BYTES_MAX}\n");
-            return (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why).into_response();
+            return self.site.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why);
         }
         let body = match tokio::time::timeout(HTTP_WAIT, whole(body)).await {
             Ok(Some(body)) => body,
             Ok(None) => {
                 let why = format!("the body is cut short, or larger than {HTTP_BYTES_MAX} bytes");
-                return (StatusCode::PAYLOAD_TOO_LARGE, why).into_response();
+                return self.site.refuse(StatusCode::PAYLOAD_TOO_LARGE, why);
             }
-            Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+            Err(_) => {
+                let why = format!("the body has not come in {} s", HTTP_WAIT.as_secs());
+                return self.site.refuse(StatusCode::REQUEST_TIMEOUT, why);
+            }
         };
         self.guest.sent();
         self.site.answer(Asked { head, body, peer: self.peer.clone() }).await

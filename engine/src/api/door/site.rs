@@ -2,8 +2,9 @@
 
 use super::Peer;
 use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use hyper::Request;
 use std::pin::Pin;
 use tonic::codegen::Service as _;
@@ -25,6 +26,11 @@ pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub trait Site: Send + Sync + 'static {
     /// Answers one. Where nobody listens any more, the answer is dropped, wherever it is.
     fn answer(&self, asked: Asked) -> Answering;
+
+    /// What is told to whoever sends no whole request, in its time and its bounds.
+    fn refuse(&self, status: StatusCode, why: String) -> Response {
+        (status, why).into_response()
+    }
 }
 
 /// With `Peer` among the extensions of each request.
