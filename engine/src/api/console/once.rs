@@ -1,5 +1,5 @@
-//! Whether JSON gives each member once. Of two the last would count, and whoever looked at the first
-//! would have seen another request.
+//! Whether JSON gives each member once. Of two the last would count, and whoever looked at the
+//! first would have seen another request.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde::Deserializer;
