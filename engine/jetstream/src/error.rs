@@ -70,6 +70,16 @@ pub enum StreamError {
     )]
     Strange { got: u64, expected: u64, duplicate: bool },
     #[error(
+        "record {lsn} does not follow record {after}, with which the stream ends: nothing was appended. Start the \
+         engine again, so that its copy takes from the stream what it misses"
+    )]
+    NotNext { lsn: Lsn, after: Lsn },
+    #[error(
+        "the stream has a record {lsn} of epoch {epoch}, which is this engine's, and this engine did not write it: \
+         nothing more is acked here. Find out who else may write into the stream"
+    )]
+    Foreign { epoch: u64, lsn: Lsn },
+    #[error(
         "no append was acknowledged for {seconds} s ({why}); what was acked is durable. When a quorum of the \
          servers is back, start the engine again"
     )]

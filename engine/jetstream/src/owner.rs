@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
 use tallystick_journal::{Framed, Tail};
-use tallystick_ledger::types::Digest;
+use tallystick_ledger::types::{Digest, Lsn};
 
 /// Takes the records of others, as they are found in the stream.
 pub type Found<'a> = dyn FnMut(&[Framed]) -> Result<(), StreamError> + 'a;
@@ -109,6 +109,13 @@ impl Owner {
     /// # Errors
     /// `Fenced`, `Outage` and others: then nobody knows, until `settle` has said so.
     pub fn append_group(&mut self, group: &[Framed]) -> Result<(), StreamError> {
+        self.check_owns(Fate::default())?;
+        let tail = self.stand.tail;
+        if let Some(first) = group.first()
+            && (first.lsn != tail.lsn.next() || first.link() != tail.link)
+        {
+            return Err(StreamError::NotNext { lsn: first.lsn, after: tail.lsn });
+        }
         let parts: Vec<&[u8]> = group.iter().map(|framed| &framed.bytes[..]).collect();
         self.append(Kind::Group, &parts, group.last().map(Framed::tail))
     }
@@ -162,7 +169,11 @@ impl Owner {
 
     fn settle_own(&mut self, own: Digest) -> Result<bool, StreamError> {
         // One's own is found by its digest; nobody else's can be behind one's own claim.
-        self.settle_with(Some(own), &mut |_| Ok(()))
+        let epoch = self.epoch;
+        self.settle_with(Some(own), &mut |records| {
+            let lsn = records.first().map_or(Lsn(0), |framed| framed.lsn);
+            Err(StreamError::Foreign { epoch, lsn })
+        })
     }
 
     /// Takes the place behind the last message, so that nothing that is still under way can, and
@@ -225,7 +236,9 @@ impl Owner {
             (self.link.clone(), Fate::default(), &mut self.stand, self.epoch);
         link.read(*stand, to, &mut |seq, bytes| {
             let took = stand.take(seq, bytes)?;
-            let is_own = own == Some(stand.last);
+            // Void bytes are nobody's, though they be one's own: no reader counts them.
+            let counts = matches!(took, Took::Group(_) | Took::Passed);
+            let is_own = counts && own == Some(stand.last);
             match took {
                 Took::Claim(by) => {
                     fate.by = String::from_utf8_lossy(by).into_owned();

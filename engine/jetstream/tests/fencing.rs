@@ -6,8 +6,9 @@ mod place;
 
 use async_nats::jetstream;
 use place::{CREATE, TAKE_OVER, end_of, opened, records, refused, settings};
-use tallystick_jetstream::{Kind, Message, Settings, StreamLog};
+use tallystick_jetstream::{Kind, Message, Settings, StreamLog, sealed};
 use tallystick_journal::{Chain, Log as _};
+use tallystick_ledger::types::Digest;
 use tallystick_tests::nats::{Cluster, SERVERS};
 use tallystick_tests::{Signal, until};
 use tempfile::TempDir;
@@ -115,7 +116,7 @@ fn a_claim_in_the_middle_ends_the_owner_at_once() {
 }
 
 fn claim(epoch: u64) -> Vec<u8> {
-    tallystick_jetstream::sealed(Kind::Claim, epoch, None, &[b"somebody"])
+    sealed(Kind::Claim, epoch, None, &[b"somebody"])
 }
 
 #[test]
@@ -150,6 +151,55 @@ fn bytes_that_are_no_message_stop_every_reader() {
     assert!(why.contains("message 4 (behind record 2) cannot be used"), "{why}");
     let why = place::try_open(&settings, dirs[1].path(), TAKE_OVER).map(drop).unwrap_err();
     assert!(why.to_string().contains("message 4 (behind record 2)"), "{why}");
+}
+
+/// The link behind the stream's last message.
+fn behind_all(settings: &Settings) -> Digest {
+    Message::read(messages(settings).last().unwrap()).unwrap().digest
+}
+
+/// Somebody sends the owner's very bytes, behind something that takes their place in the chain.
+#[test]
+fn a_group_that_lies_there_and_is_void_is_not_acked_but_appended_again() {
+    let cluster = Cluster::start();
+    let (settings, dir) = (settings(&cluster), folder());
+    let (mut owner, mut chain) = (opened(&settings, dir.path(), CREATE), Chain::start());
+    owner.append(&records(&mut chain, 2, 100)).unwrap();
+    let (epoch, link) = (u64::from(owner.epoch().unwrap()), Some(behind_all(&settings)));
+    let group = records(&mut chain, 1, 100);
+    publish(&settings, sealed(Kind::Nothing, epoch, link, &[]));
+    publish(&settings, sealed(Kind::Group, epoch, link, &[&group[0].bytes]));
+    owner.append(&group).unwrap();
+    assert_eq!((end_of(&owner), owner.vitals().unwrap().void()), (chain.tail(), 1));
+    assert_eq!(groups(&settings), 3, "once void, once not");
+}
+
+#[test]
+fn records_of_its_own_epoch_that_it_did_not_write_stop_the_owner() {
+    let cluster = Cluster::start();
+    let (settings, dir) = (settings(&cluster), folder());
+    let (mut owner, mut chain) = (opened(&settings, dir.path(), CREATE), Chain::start());
+    owner.append(&records(&mut chain, 2, 100)).unwrap();
+    let (epoch, link) = (u64::from(owner.epoch().unwrap()), Some(behind_all(&settings)));
+    let mut other = Chain::after(chain.tail(), chain.at());
+    let foreign = records(&mut other, 1, 99);
+    publish(&settings, sealed(Kind::Group, epoch, link, &[&foreign[0].bytes]));
+    let why = refused(&mut owner, &mut chain);
+    assert!(why.contains("record 3 of epoch") && why.contains("did not write it"), "{why}");
+}
+
+#[test]
+fn records_that_do_not_follow_are_not_appended() {
+    let cluster = Cluster::start();
+    let (settings, dir) = (settings(&cluster), folder());
+    let (mut owner, mut chain) = (opened(&settings, dir.path(), CREATE), Chain::start());
+    owner.append(&records(&mut chain, 2, 100)).unwrap();
+    let mut again = Chain::start();
+    records(&mut chain, 1, 100);
+    for why in [refused(&mut owner, &mut chain), refused(&mut owner, &mut again)] {
+        assert!(why.contains("does not follow record 2"), "{why}");
+    }
+    assert_eq!(groups(&settings), 1);
 }
 
 /// Appends while `disturb` does something to the servers; all that was acked is there, once.
