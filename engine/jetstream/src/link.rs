@@ -329,6 +329,10 @@ impl Link {
 async fn options(settings: &Settings) -> Result<ConnectOptions, StreamError> {
     let mut options = ConnectOptions::new()
         .name("tallystick")
+        // They would be plain text, whatever the configured ones are.
+        .ignore_discovered_servers()
+        // One of them by TLS: then no connection goes without.
+        .require_tls(settings.servers.iter().any(|server| server.starts_with("tls://")))
         .ping_interval(PING_EVERY)
         .connection_timeout(CONNECT_WAIT)
         .max_reconnects(None)

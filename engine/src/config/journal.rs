@@ -50,7 +50,8 @@ impl JournalSettings {
     /// Whether the servers are reached by TLS.
     #[must_use]
     pub fn has_tls(&self) -> bool {
-        self.ca_file.is_some() || self.cert_file.is_some()
+        let by_tls = |server: &String| server.starts_with("tls://");
+        self.ca_file.is_some() || self.cert_file.is_some() || self.servers.iter().any(by_tls)
     }
 
     /// Checks what the types do not: key, value, what is expected.
@@ -76,6 +77,10 @@ impl JournalSettings {
         }
         if self.cert_file.is_some() != self.key_file.is_some() {
             return wrong("cert_file", "alone", "cert_file and key_file together");
+        }
+        let by_tls = self.servers.iter().filter(|server| server.starts_with("tls://")).count();
+        if by_tls > 0 && by_tls < self.servers.len() {
+            return wrong("servers", "nats:// beside tls://", "one of the two for all servers");
         }
         for server in &self.servers {
             let (got, expected) =
@@ -147,6 +152,7 @@ mod tests {
             ("[\"127.0.0.1:4222\"]", "", "nats://HOST:PORT"),
             ("[\"nats://127.0.0.1\"]", "", "nats://HOST:PORT"),
             ("[\"nats://me:secret@127.0.0.1:4222\"]", "", "without a user"),
+            ("[\"tls://n1:4222\", \"nats://127.0.0.1:4222\"]", "", "one of the two"),
             ("[\"tls://n1:4222\"]", "cert_file = \"c\"", "together"),
             ("[\"tls://n1:4222\"]", "stream = \"a.b\"", "not a name"),
             ("[\"tls://n1:4222\"]", "monitors = [\"n1:8222\"]", "http://HOST:PORT"),
