@@ -27,6 +27,11 @@ pub enum StreamError {
     #[error(transparent)]
     Broken(#[from] Broken),
     #[error(
+        "message {seq} is not handed out ({why}): nobody knows yet whether it is there. Start the servers that are \
+         missing; a quorum is needed"
+    )]
+    NoAnswer { seq: u64, why: String },
+    #[error(
         "another engine has claimed it: epoch {found} by {by}, this one held epoch {own}. Nothing more is acked \
          here. Make sure that one engine alone is started on this stream"
     )]

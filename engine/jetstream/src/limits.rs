@@ -25,6 +25,9 @@ pub const OUTAGE_MAX: Duration = Duration::from_secs(600);
 pub const SAY_EVERY: Duration = Duration::from_secs(5);
 /// How long a message that must be there is looked for, on whichever replica answers.
 pub const HOLE_WAIT: Duration = Duration::from_secs(20);
+/// The same, while the fate of an append is found out: it is asked for again then, and named as
+/// missing after `HOLE_WAIT`.
+pub const READ_WAIT: Duration = Duration::from_secs(1);
 /// How long a stream may seem to end before a message that was acked: a new leader may be behind
 /// for a moment.
 pub const LOST_WAIT: Duration = Duration::from_secs(20);

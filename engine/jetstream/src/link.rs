@@ -5,8 +5,8 @@ use super::error::StreamError;
 use super::fit;
 use super::fold::{Broken, Stand};
 use super::limits::{
-    ACK_WAIT, API_WAIT, CONNECT_WAIT, EPOCH_TRIES, HEADERS_ROOM, HOLE_WAIT, MESSAGE_BYTES_MAX,
-    PAUSE, PAYLOAD_LEAST, PING_EVERY, READ_AHEAD, START_WAIT,
+    ACK_WAIT, API_WAIT, CONNECT_WAIT, EPOCH_TRIES, HEADERS_ROOM, MESSAGE_BYTES_MAX, PAUSE,
+    PAYLOAD_LEAST, PING_EVERY, READ_AHEAD, START_WAIT,
 };
 use super::settings::Settings;
 use async_nats::jetstream::context::{
@@ -14,7 +14,7 @@ use async_nats::jetstream::context::{
 };
 use async_nats::jetstream::kv::UpdateErrorKind;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Info, Stream};
+use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, Stream};
 use async_nats::{Client, ConnectOptions, Event};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -241,14 +241,15 @@ impl Link {
     }
 
     /// Hands out the messages behind where `stand` stands, up to and with `to`, in order: each is
-    /// asked for by its number, and must come from some replica.
+    /// asked for by its number, and must come from some replica within `patience`.
     ///
     /// # Errors
-    /// `Hole` for the first that nobody has; what `visit` says.
+    /// `Hole` for the first that nobody has, `NoAnswer` where that is not known; what `visit` says.
     pub(super) fn read(
         &self,
         stand: Stand,
         to: u64,
+        patience: Duration,
         visit: &mut Visit<'_>,
     ) -> Result<(), StreamError> {
         if to <= stand.seq {
@@ -259,13 +260,17 @@ impl Link {
         let (mut next, mut asked) = (stand.seq + 1, VecDeque::new());
         for seq in stand.seq + 1..=to {
             while next <= to && asked.len() < READ_AHEAD {
-                asked.push_back(self.runtime.spawn(one(stream.clone(), next)));
+                asked.push_back(self.runtime.spawn(one(stream.clone(), next, patience)));
                 next += 1;
             }
             let message = asked.pop_front().expect("one was asked for above");
-            let message = self.runtime.block_on(message).ok().flatten();
-            let hole = || Broken::Hole { seq, lsn: stand.tail.lsn };
-            visit(seq, &message.ok_or_else(hole)?)?;
+            let ended = |error: tokio::task::JoinError| Missing::NoAnswer(error.to_string());
+            let message = self.runtime.block_on(message).map_err(ended).flatten();
+            let message = message.map_err(|missing| match missing {
+                Missing::NotFound => StreamError::from(Broken::Hole { seq, lsn: stand.tail.lsn }),
+                Missing::NoAnswer(why) => StreamError::NoAnswer { seq, why },
+            })?;
+            visit(seq, &message)?;
         }
         Ok(())
     }
@@ -372,23 +377,39 @@ async fn options(settings: &Settings) -> Result<ConnectOptions, StreamError> {
     Ok(options)
 }
 
+/// Why a message was not handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Missing {
+    /// Nobody has it who answers, the leader among them.
+    NotFound,
+    /// Nobody who must know has said anything.
+    NoAnswer(String),
+}
+
 /// One message, from whichever replica has it, or from the leader: one that was acked is there.
-async fn one(stream: Stream<()>, seq: u64) -> Option<Bytes> {
-    let deadline = Instant::now() + HOLE_WAIT;
-    while Instant::now() < deadline {
+async fn one(stream: Stream<()>, seq: u64, patience: Duration) -> Result<Bytes, Missing> {
+    let deadline = Instant::now() + patience;
+    loop {
         if let Ok(found) = stream.direct_get(seq).await
             && found.sequence == seq
         {
-            return Some(found.payload);
+            return Ok(found.payload);
         }
-        if let Ok(found) = stream.get_raw_message(seq).await
-            && found.sequence == seq
-        {
-            return Some(found.payload);
+        let missing = match stream.get_raw_message(seq).await {
+            Ok(found) if found.sequence == seq => return Ok(found.payload),
+            Ok(found) => Missing::NoAnswer(format!("message {} came in its place", found.sequence)),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Missing::NotFound,
+                LastRawMessageErrorKind::InvalidSubject
+                | LastRawMessageErrorKind::JetStream(_)
+                | LastRawMessageErrorKind::Other => Missing::NoAnswer(why(&error)),
+            },
+        };
+        if Instant::now() > deadline {
+            return Err(missing);
         }
         sleep(PAUSE).await;
     }
-    None
 }
 
 /// The last message's number, as a refusal names it.

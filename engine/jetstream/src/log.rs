@@ -4,6 +4,7 @@ use super::copy;
 use super::error::StreamError;
 use super::fit;
 use super::fold::{Stand, Took, Void};
+use super::limits::HOLE_WAIT;
 use super::link::Link;
 use super::monitor;
 use super::owner::{Owner, void};
@@ -157,7 +158,7 @@ impl<'a> Opening<'a> {
         // Nothing is put into the copy yet: it may be another's.
         let mut there = None;
         let mut stand = self.stand;
-        self.link.read(stand, last, &mut |seq, bytes| {
+        self.link.read(stand, last, HOLE_WAIT, &mut |seq, bytes| {
             match stand.take(seq, bytes)? {
                 Took::Claim(by) => {
                     self.by = String::from_utf8_lossy(by).into_owned();
@@ -179,7 +180,7 @@ impl<'a> Opening<'a> {
         // Now it is known to be this directory's.
         let (end, copy) = (self.end, &mut self.copy);
         let (link, mut again) = (self.link, self.stand);
-        link.read(again, last, &mut |seq, bytes| {
+        link.read(again, last, HOLE_WAIT, &mut |seq, bytes| {
             match again.take(seq, bytes)? {
                 Took::Group(records) => take(copy, end, &records)?,
                 Took::Void(why) => void(link, seq, why),
@@ -203,7 +204,7 @@ impl<'a> Opening<'a> {
             return Err(StreamError::OtherStream { stream, why });
         }
         let before = Stand { seq: seq - 1, ..self.stand };
-        self.link.read(before, seq, &mut |_, bytes| {
+        self.link.read(before, seq, HOLE_WAIT, &mut |_, bytes| {
             let found = super::message::Message::read(bytes).map(|message| message.digest);
             match found == Ok(self.stand.last) {
                 true => Ok(()),

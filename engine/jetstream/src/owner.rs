@@ -2,13 +2,13 @@
 //! fate is not known. `docs/CLUSTER.md` says why each step is there.
 
 use super::error::StreamError;
-use super::fold::{Stand, Took, Void};
-use super::limits::{LOST_WAIT, NAME_BYTES_MAX, OUTAGE_MAX, SAY_EVERY};
+use super::fold::{Broken, Stand, Took, Void};
+use super::limits::{HOLE_WAIT, LOST_WAIT, NAME_BYTES_MAX, OUTAGE_MAX, READ_WAIT, SAY_EVERY};
 use super::link::{Link, Sent};
 use super::message::{Kind, seal};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tallystick_journal::{Framed, Tail};
 use tallystick_ledger::types::{Digest, Lsn};
 
@@ -73,8 +73,9 @@ impl Owner {
             }
         };
         owner.link.vitals.wait(0);
-        let fate = owner.read_to(claimed, None, found)?;
-        let fate = owner.check_owns(fate)?;
+        let mut fate = Fate::default();
+        owner.read_to(claimed, HOLE_WAIT, None, found, &mut fate)?;
+        owner.check_owns(&fate.by)?;
         owner.met = fate.met;
         owner.append(Kind::Open, &[], None)?;
         Ok(owner)
@@ -109,7 +110,7 @@ impl Owner {
     /// # Errors
     /// `Fenced`, `Outage` and others: then nobody knows, until `settle` has said so.
     pub fn append_group(&mut self, group: &[Framed]) -> Result<(), StreamError> {
-        self.check_owns(Fate::default())?;
+        self.check_owns("")?;
         let tail = self.stand.tail;
         if let Some(first) = group.first()
             && (first.lsn != tail.lsn.next() || first.link() != tail.link)
@@ -126,7 +127,7 @@ impl Owner {
         parts: &[&[u8]],
         end: Option<Tail>,
     ) -> Result<(), StreamError> {
-        self.check_owns(Fate::default())?;
+        self.check_owns("")?;
         loop {
             let (message, digest) = seal(kind, self.epoch, self.stand.chain, parts);
             if self.try_append(message, digest, end)? {
@@ -191,8 +192,9 @@ impl Owner {
         own: Option<Digest>,
         found: &mut Found<'_>,
     ) -> Result<bool, StreamError> {
-        self.check_owns(Fate::default())?;
-        let (mut trying, mut short) = (Trying::new(), None);
+        self.check_owns("")?;
+        let (mut trying, mut short, mut hole) = (Trying::new(), None, None);
+        let mut fate = Fate::default();
         loop {
             let (nothing, digest) = seal(Kind::Nothing, self.epoch, self.stand.chain, &[]);
             match self.link.append(&self.subject, nothing, Some(self.stand.seq)) {
@@ -200,12 +202,15 @@ impl Owner {
                     self.follows(seq, duplicate)?;
                     self.stand.pass_own(digest, None);
                     self.link.vitals.wait(0);
-                    return Ok(false);
+                    return Ok(fate.own);
                 }
                 Sent::Moved { last } if last > self.stand.seq => {
-                    let fate = self.read_to(last, own, found)?;
-                    let fate = self.check_owns(fate)?;
-                    if fate.counted {
+                    let read = self.read_to(last, READ_WAIT, own, found, &mut fate);
+                    self.check_owns(&fate.by)?;
+                    if let Err(error) = read {
+                        let why = self.not_there_yet(error, &mut hole)?;
+                        self.wait(&mut trying, &why, false)?;
+                    } else if fate.counted {
                         self.link.vitals.wait(0);
                         return Ok(fate.own);
                     }
@@ -225,16 +230,44 @@ impl Owner {
         }
     }
 
-    /// Reads on, up to and with message `to`.
+    /// Why a message cannot be read yet. A leader without a quorum refuses by messages that it has
+    /// proposed and nobody has: one is missing only where the stream calls it stored, for long.
+    fn not_there_yet(
+        &self,
+        error: StreamError,
+        hole: &mut Option<(u64, Instant)>,
+    ) -> Result<String, StreamError> {
+        if let StreamError::NoAnswer { .. } = error {
+            return Ok(error.to_string());
+        }
+        let StreamError::Broken(Broken::Hole { seq, .. }) = error else { return Err(error) };
+        // Where nobody describes the stream, nobody has called it stored.
+        let stored = self.link.try_info().ok().flatten();
+        let stored = stored.map_or(0, |info| info.state.last_sequence);
+        if stored < seq {
+            *hole = None;
+            return Ok(format!("message {seq} is proposed, and no quorum has it"));
+        }
+        let (_, since) = hole.filter(|(of, _)| *of == seq).unwrap_or((seq, Instant::now()));
+        *hole = Some((seq, since));
+        match since.elapsed() > HOLE_WAIT {
+            true => Err(error),
+            false => Ok(format!("message {seq} is not found")),
+        }
+    }
+
+    /// Reads on, up to and with message `to`; what it finds is added to `fate`, also where it does
+    /// not come to the end.
     fn read_to(
         &mut self,
         to: u64,
+        patience: Duration,
         own: Option<Digest>,
         found: &mut Found<'_>,
-    ) -> Result<Fate, StreamError> {
-        let (link, mut fate, stand, epoch) =
-            (self.link.clone(), Fate::default(), &mut self.stand, self.epoch);
-        link.read(*stand, to, &mut |seq, bytes| {
+        fate: &mut Fate,
+    ) -> Result<(), StreamError> {
+        let (link, stand, epoch) = (self.link.clone(), &mut self.stand, self.epoch);
+        link.read(*stand, to, patience, &mut |seq, bytes| {
             let took = stand.take(seq, bytes)?;
             // Void bytes are nobody's, though they be one's own: no reader counts them.
             let counts = matches!(took, Took::Group(_) | Took::Passed);
@@ -257,23 +290,18 @@ impl Owner {
             }
             fate.own |= is_own;
             Ok(())
-        })?;
-        Ok(fate)
+        })
     }
 
     /// Whether it owns the stream as far as it has read. One that does not could append behind what
     /// it has read, and would be acked what no reader counts.
-    fn check_owns(&mut self, fate: Fate) -> Result<Fate, StreamError> {
-        if self.stand.epoch != self.epoch && self.fenced_by.is_none() {
-            self.fenced_by = Some(fate.by);
-            return self.check_owns(Fate::default());
+    fn check_owns(&mut self, by: &str) -> Result<(), StreamError> {
+        if self.stand.epoch != self.epoch {
+            self.fenced_by.get_or_insert_with(|| by.to_owned());
         }
-        let fenced = |by: &String| StreamError::Fenced {
-            own: self.epoch,
-            found: self.stand.epoch,
-            by: by.clone(),
-        };
-        self.fenced_by.as_ref().map_or(Ok(fate), |by| Err(fenced(by)))
+        let (own, found) = (self.epoch, self.stand.epoch);
+        let fenced = |by: &String| Err(StreamError::Fenced { own, found, by: by.clone() });
+        self.fenced_by.as_ref().map_or(Ok(()), fenced)
     }
 
     /// Waits a little, says now and then for how long, and gives up after too long.

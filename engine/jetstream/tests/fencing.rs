@@ -304,6 +304,32 @@ fn appends_wait_for_a_quorum_and_go_on() {
     });
 }
 
+/// The leader lives, and refuses by what it has proposed and nobody has: that is no hole.
+#[test]
+fn an_append_outwaits_the_loss_of_two_servers() {
+    let mut cluster = Cluster::start();
+    let (settings, dir) = (settings(&cluster), folder());
+    let (mut log, mut chain) = (opened(&settings, dir.path(), CREATE), Chain::start());
+    log.append(&records(&mut chain, 3, 100)).unwrap();
+    let (vitals, leader) = (log.vitals().unwrap(), cluster.leader(&settings.stream));
+    let others: Vec<usize> = (0..SERVERS).filter(|n| *n != leader).collect();
+    others.iter().for_each(|n| cluster.kill9(*n));
+    let group = records(&mut chain, 1, 100);
+    std::thread::scope(|scope| {
+        let log = &mut log;
+        let writer = scope.spawn(move || log.append(&group).unwrap());
+        // Longer than a message that is missing is looked for.
+        until("it has waited", || {
+            assert!(!writer.is_finished(), "it has not waited for a quorum");
+            (vitals.waiting_seconds() > 30).then_some(())
+        });
+        others.iter().for_each(|n| cluster.run(*n));
+        assert_eq!(writer.join().unwrap(), chain.tail().lsn);
+    });
+    log.append(&records(&mut chain, 1, 100)).unwrap();
+    assert_eq!((end_of(&log), vitals.void()), (chain.tail(), 0));
+}
+
 /// Bit rot that a server drops without a word (nats-server #7549): the others have it.
 #[test]
 fn a_hole_in_one_replica_is_filled_from_the_others_and_named() {
