@@ -1,7 +1,7 @@
 //! What the stream must be like, so that an ack means what a journal promises; and how the engine
 //! makes one.
 
-use super::limits::REPLICAS_LEAST;
+use super::limits::{PAYLOAD_LEAST, REPLICAS_LEAST};
 use super::settings::Settings;
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{
@@ -72,6 +72,12 @@ pub(super) fn check(info: &Info) -> Result<String, String> {
     ];
     if let Some((_, name)) = limits.iter().find(|(limited, _)| *limited) {
         return wrong(format!("{name} discards messages, or stops all appends"));
+    }
+    if usize::try_from(of.max_message_size).is_ok_and(|most| (1..PAYLOAD_LEAST).contains(&most)) {
+        return wrong(format!(
+            "max_msg_size is {}, and the largest record needs {PAYLOAD_LEAST}",
+            of.max_message_size
+        ));
     }
     if !of.deny_delete || !of.deny_purge {
         return wrong("messages may be deleted: deny_delete and deny_purge must be set".into());

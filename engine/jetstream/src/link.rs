@@ -141,6 +141,21 @@ impl Link {
         Err(StreamError::UnfitServer { server: info.server_name, why })
     }
 
+    /// Whether the server that is connected now takes a message of so many bytes: it may be another
+    /// one than that by which the message was cut.
+    pub(super) fn check_takes(&self, bytes: usize) -> Result<(), StreamError> {
+        if bytes <= self.message_bytes_max() {
+            return Ok(());
+        }
+        self.check_payload()?;
+        let info = self.client.server_info();
+        let why = format!(
+            "its max_payload is {} bytes, and that of another one is more: set the same on every server",
+            info.max_payload
+        );
+        Err(StreamError::UnfitServer { server: info.server_name, why })
+    }
+
     /// Bytes of the largest message that is sent.
     #[must_use]
     pub fn message_bytes_max(&self) -> usize {

@@ -284,9 +284,9 @@ fn piece(group: &[Framed], most: usize) -> usize {
 
 impl Log for StreamLog {
     fn append(&mut self, group: &[Framed]) -> Result<Lsn, JournalError> {
-        let (mut rest, most) = (group, self.owner.group_bytes_max());
+        let mut rest = group;
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(piece(rest, most));
+            let (now, later) = rest.split_at(piece(rest, self.owner.group_bytes_max()));
             self.owner.append_group(now)?;
             self.copy.append(now)?;
             self.copied();

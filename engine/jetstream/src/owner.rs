@@ -128,11 +128,16 @@ impl Owner {
         end: Option<Tail>,
     ) -> Result<(), StreamError> {
         self.check_owns("")?;
+        // Over all that is tried: one that is refused each time, and its place taken, ends as well.
+        let mut trying = Trying::new();
         loop {
             let (message, digest) = seal(kind, self.epoch, self.stand.chain, parts);
-            if self.try_append(message, digest, end)? {
+            self.link.check_takes(message.len())?;
+            if self.try_append(message, digest, end, &mut trying)? {
+                self.link.vitals.wait(0);
                 return Ok(());
             }
+            self.wait(&mut trying, "it is not there, and is sent again", false)?;
         }
     }
 
@@ -142,6 +147,7 @@ impl Owner {
         message: Bytes,
         digest: Digest,
         end: Option<Tail>,
+        trying: &mut Trying,
     ) -> Result<bool, StreamError> {
         match self.link.append(&self.subject, message, Some(self.stand.seq)) {
             Sent::At { seq, duplicate } => {
@@ -149,12 +155,12 @@ impl Owner {
                 self.stand.pass_own(digest, end);
                 Ok(true)
             }
-            Sent::Moved { .. } => self.settle_own(digest),
+            Sent::Moved { .. } => self.settle_own(digest, trying),
             Sent::Unknown { why, silent } => {
                 tracing::warn!(%why, "an append's fate is not known; finding it out");
                 self.link.vitals.count_unsettled();
                 self.link.pause(silent);
-                self.settle_own(digest)
+                self.settle_own(digest, trying)
             }
         }
     }
@@ -168,13 +174,14 @@ impl Owner {
         }
     }
 
-    fn settle_own(&mut self, own: Digest) -> Result<bool, StreamError> {
+    fn settle_own(&mut self, own: Digest, trying: &mut Trying) -> Result<bool, StreamError> {
         // One's own is found by its digest; nobody else's can be behind one's own claim.
         let epoch = self.epoch;
-        self.settle_with(Some(own), &mut |records| {
+        let mut found = |records: &[Framed]| {
             let lsn = records.first().map_or(Lsn(0), |framed| framed.lsn);
             Err(StreamError::Foreign { epoch, lsn })
-        })
+        };
+        self.settle_with(Some(own), &mut found, trying)
     }
 
     /// Takes the place behind the last message, so that nothing that is still under way can, and
@@ -183,7 +190,9 @@ impl Owner {
     /// # Errors
     /// As for `append_group`.
     pub fn settle(&mut self, found: &mut Found<'_>) -> Result<(), StreamError> {
-        self.settle_with(None, found).map(drop)
+        self.settle_with(None, found, &mut Trying::new())?;
+        self.link.vitals.wait(0);
+        Ok(())
     }
 
     /// Whether the message with the digest `own` is there.
@@ -191,9 +200,10 @@ impl Owner {
         &mut self,
         own: Option<Digest>,
         found: &mut Found<'_>,
+        trying: &mut Trying,
     ) -> Result<bool, StreamError> {
         self.check_owns("")?;
-        let (mut trying, mut short, mut hole) = (Trying::new(), None, None);
+        let (mut short, mut hole) = (None, None);
         let mut fate = Fate::default();
         loop {
             let (nothing, digest) = seal(Kind::Nothing, self.epoch, self.stand.chain, &[]);
@@ -201,7 +211,6 @@ impl Owner {
                 Sent::At { seq, duplicate } => {
                     self.follows(seq, duplicate)?;
                     self.stand.pass_own(digest, None);
-                    self.link.vitals.wait(0);
                     return Ok(fate.own);
                 }
                 Sent::Moved { last } if last > self.stand.seq => {
@@ -209,9 +218,8 @@ impl Owner {
                     self.check_owns(&fate.by)?;
                     if let Err(error) = read {
                         let why = self.not_there_yet(error, &mut hole)?;
-                        self.wait(&mut trying, &why, false)?;
+                        self.wait(trying, &why, false)?;
                     } else if fate.counted {
-                        self.link.vitals.wait(0);
                         return Ok(fate.own);
                     }
                 }
@@ -222,10 +230,10 @@ impl Owner {
                         let stream = self.link.settings().stream.clone();
                         return Err(StreamError::Lost { stream, last, acked: self.stand.seq });
                     }
-                    self.wait(&mut trying, "the stream seems to end before what was acked", true)?;
+                    self.wait(trying, "the stream seems to end before what was acked", true)?;
                 }
-                Sent::Moved { .. } => self.wait(&mut trying, "the servers do not agree", true)?,
-                Sent::Unknown { why, silent } => self.wait(&mut trying, &why, silent)?,
+                Sent::Moved { .. } => self.wait(trying, "the servers do not agree", true)?,
+                Sent::Unknown { why, silent } => self.wait(trying, &why, silent)?,
             }
         }
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 use tallystick_jetstream::{Seen, Settings, Start, examine};
 use tallystick_journal::{Chain, Log as _, rocks};
-use tallystick_tests::nats::{Cluster, Shape};
+use tallystick_tests::nats::{Cluster, SERVERS, Shape};
 
 /// What makes a stream unfit.
 type Change = fn(&mut Config);
@@ -37,6 +37,7 @@ fn a_stream_that_could_lose_what_it_acks_is_refused() {
     let cluster = Cluster::start();
     let changes: &[(&str, Change)] = &[
         ("1 replicas", |of| of.num_replicas = 1),
+        ("max_msg_size", |of| of.max_message_size = 1 << 20),
         ("max_age", |of| of.max_age = Duration::from_secs(3_600)),
         ("max_bytes", |of| of.max_bytes = 1 << 30),
         ("max_msgs discards", |of| of.max_messages = 1_000),
@@ -143,6 +144,25 @@ fn servers_that_do_not_sync_or_take_no_record_are_refused() {
     settings.monitors = cluster.monitors();
     let said = refusal(&settings, dir.path(), CREATE);
     assert!(said.contains("max_payload is 1048576 bytes"), "{said}");
+}
+
+/// After a reconnect another server counts than at the start.
+#[test]
+fn a_server_that_takes_less_than_at_the_start_stops_the_engine_with_words() {
+    let mut cluster = Cluster::start();
+    let (settings, dir) = (settings(&cluster), tempfile::tempdir().unwrap());
+    let (mut log, mut chain) = (opened(&settings, dir.path(), CREATE), Chain::start());
+    log.append(&records(&mut chain, 1, 1 << 20)).unwrap();
+    (0..SERVERS)
+        .for_each(|n| cluster.configure(n, Shape { payload_max: 1 << 20, ..Shape::default() }));
+    (0..SERVERS).for_each(|n| cluster.kill9(n));
+    (0..SERVERS).for_each(|n| cluster.run(n));
+    (0..SERVERS).for_each(|n| cluster.until_healthy(n));
+    let mut then = Chain::after(chain.tail(), chain.at());
+    let said = log.append(&records(&mut chain, 1, 1 << 20)).unwrap_err().to_string();
+    assert!(said.contains("max_payload is 1048576 bytes"), "{said}");
+    log.append(&records(&mut then, 1, 100)).unwrap();
+    assert_eq!(place::end_of(&log), then.tail());
 }
 
 #[test]
