@@ -21,6 +21,8 @@ pub struct Owner {
     subject: String,
     stand: Stand,
     epoch: u64,
+    /// Epochs that it raised, and gave up for a later one: their claims may come late.
+    given_up: Vec<u64>,
     /// Who else claimed while this one did: epoch and name.
     met: Option<(u64, String)>,
     /// Who has claimed the stream since: then nothing is appended any more, ever.
@@ -53,6 +55,7 @@ impl Owner {
             subject: subject.to_owned(),
             stand,
             epoch: stand.epoch,
+            given_up: Vec::new(),
             met: None,
             fenced_by: None,
         };
@@ -71,6 +74,7 @@ impl Owner {
                 Sent::Moved { .. } => {}
                 Sent::Unknown { why, silent } => owner.wait(&mut trying, &why, silent)?,
             }
+            owner.given_up.push(owner.epoch);
         };
         owner.link.vitals.wait(0);
         let mut fate = Fate::default();
@@ -275,6 +279,7 @@ impl Owner {
         fate: &mut Fate,
     ) -> Result<(), StreamError> {
         let (link, stand, epoch) = (self.link.clone(), &mut self.stand, self.epoch);
+        let given_up = &self.given_up;
         link.read(*stand, to, patience, &mut |seq, bytes| {
             let took = stand.take(seq, bytes)?;
             // Void bytes are nobody's, though they be one's own: no reader counts them.
@@ -283,7 +288,7 @@ impl Owner {
             match took {
                 Took::Claim(by) => {
                     fate.by = String::from_utf8_lossy(by).into_owned();
-                    if stand.epoch != epoch {
+                    if stand.epoch != epoch && !given_up.contains(&stand.epoch) {
                         fate.met = Some((stand.epoch, fate.by.clone()));
                     }
                 }
@@ -294,6 +299,8 @@ impl Owner {
                     }
                 }
                 Took::Passed => fate.counted = true,
+                // One's own claim, which was given up, and came late.
+                Took::Void(Void::Late { epoch }) if given_up.contains(&epoch) => {}
                 Took::Void(why) => void(&link, seq, why),
             }
             fate.own |= is_own;
