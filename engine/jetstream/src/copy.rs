@@ -1,4 +1,4 @@
-//! What the data directory knows of the stream: where its copy stands, which epoch it claimed, who
+//! What the data directory knows of the stream: where its copy stands, which epoch it opened, who
 //! it is. Small entries of `Meta`, durable at once.
 
 use super::error::StreamError;
@@ -6,7 +6,7 @@ use super::fold::Stand;
 use tallystick_journal::{JournalError, Table, Tables};
 
 const STAND: &[u8] = b"stream stand";
-const CLAIMED: &[u8] = b"stream claimed";
+const OPENED: &[u8] = b"stream opened";
 const NODE: &[u8] = b"stream node";
 const RESTORED: &[u8] = b"stream restored";
 
@@ -42,16 +42,16 @@ pub(super) fn note_stand(tables: &dyn Tables, stand: &Stand) -> Result<(), Journ
     tables.commit(STAND, &stand.bytes())
 }
 
-/// The last epoch that this directory claimed.
-pub(super) fn claimed(tables: &dyn Tables) -> Result<u64, StreamError> {
-    let bytes = tables.get(Table::Meta, CLAIMED).map_err(of)?;
+/// The last epoch in which this directory opened the stream, or was about to.
+pub(super) fn opened(tables: &dyn Tables) -> Result<u64, StreamError> {
+    let bytes = tables.get(Table::Meta, OPENED).map_err(of)?;
     bytes.map_or(Ok(0), |bytes| {
-        bytes[..].try_into().map(u64::from_le_bytes).map_err(|_| unfit(CLAIMED))
+        bytes[..].try_into().map(u64::from_le_bytes).map_err(|_| unfit(OPENED))
     })
 }
 
-pub(super) fn note_claimed(tables: &dyn Tables, epoch: u64) -> Result<(), StreamError> {
-    tables.commit(CLAIMED, &epoch.to_le_bytes()).map_err(of)
+pub(super) fn note_opened(tables: &dyn Tables, epoch: u64) -> Result<(), StreamError> {
+    tables.commit(OPENED, &epoch.to_le_bytes()).map_err(of)
 }
 
 /// Who this directory is: drawn once.

@@ -21,6 +21,7 @@ mod link;
 mod log;
 mod message;
 mod monitor;
+mod opening;
 mod owner;
 mod settings;
 
@@ -29,8 +30,9 @@ pub use doctor::{Seen, examine};
 pub use error::StreamError;
 pub use fold::{Broken, Stand, Took, Void};
 pub use link::Link;
-pub use log::{Start, StreamLog, open};
+pub use log::StreamLog;
 pub use message::{Kind, Message};
+pub use opening::{Followed, Start, follow, open};
 pub use owner::Owner;
 pub use settings::{Settings, Tls};
 

@@ -2,28 +2,14 @@
 
 use super::copy;
 use super::error::StreamError;
-use super::fit;
-use super::fold::{Stand, Took, Void};
-use super::limits::HOLE_WAIT;
+use super::fold::Stand;
 use super::link::Link;
-use super::monitor;
-use super::owner::{Owner, void};
-use super::settings::Settings;
+use super::owner::Owner;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tallystick_journal::rocks::RocksLog;
-use tallystick_journal::{Framed, Journal, JournalError, Log, LogVitals, Tables, Tail, Visit};
+use tallystick_journal::{Framed, JournalError, Log, LogVitals, Tables, Tail, Visit};
 use tallystick_ledger::types::Lsn;
-
-/// How a log is opened.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Start {
-    /// A new ledger may begin: the stream is made where there is none.
-    pub create: bool,
-    /// What another engine wrote last is taken over, although what it keeps beside the stream is
-    /// not here: for tests of the log alone.
-    pub take_over: bool,
-}
 
 /// The log in the stream, with its copy.
 pub struct StreamLog {
@@ -41,54 +27,8 @@ struct Shared {
     vitals: Arc<LogVitals>,
 }
 
-/// Opens the log: connects, looks whether stream and servers are fit, brings the copy up to the
-/// stream's end, claims the stream.
-///
-/// # Errors
-/// `StreamError` that says what does not fit; then nothing was changed, but perhaps the epoch.
-pub fn open(
-    settings: &Settings,
-    journal: Journal<RocksLog>,
-    start: Start,
-) -> Result<Journal<StreamLog>, StreamError> {
-    let Journal { log: copy, tables } = journal;
-    monitor::check(settings)?;
-    let link = Arc::new(Link::connect(settings)?);
-    let mut opening = Opening::new(&link, copy, &*tables)?;
-    let subject = opening.stream(start)?;
-    opening.follow(start)?;
-    let node = copy::node(&*tables)?;
-    let Opening { mut copy, mut stand, end, .. } = opening;
-    let owner = Owner::claim(
-        link.clone(),
-        &subject,
-        stand,
-        &node,
-        &mut |epoch| copy::note_claimed(&*tables, epoch),
-        &mut |records| take(&mut copy, end, records),
-    )?;
-    stand = owner.stand();
-    if let (Some((found, by)), false) = (owner.met(), start.take_over) {
-        let (stream, own, by) = (settings.stream.clone(), owner.epoch(), by.to_owned());
-        return Err(StreamError::OtherOwner { stream, own, found, by });
-    }
-    if let Some(noted) = copy::new_restore(&*tables)? {
-        copy::note_restore(&*tables, &noted)?;
-    }
-    copy::note_stand(&*tables, &stand).map_err(StreamError::Copy)?;
-    tracing::info!(
-        stream = %settings.stream, epoch = owner.epoch(), message = stand.seq,
-        lsn = stand.tail.lsn.0,
-        "the journal's stream is claimed"
-    );
-    let (shared_copy, stand) = (copy.shared(), Arc::new(Mutex::new(stand)));
-    let vitals = link.vitals.clone();
-    let shared = Arc::new(Shared { copy: shared_copy, tables: tables.clone(), stand, vitals });
-    Ok(Journal { log: StreamLog { owner, copy, shared }, tables })
-}
-
 /// Appends to the copy what it has not yet.
-fn take(copy: &mut RocksLog, end: Tail, records: &[Framed]) -> Result<(), StreamError> {
+pub(super) fn take(copy: &mut RocksLog, end: Tail, records: &[Framed]) -> Result<(), StreamError> {
     let new = records.partition_point(|framed| framed.lsn <= end.lsn);
     match &records[new..] {
         [] => Ok(()),
@@ -96,159 +36,14 @@ fn take(copy: &mut RocksLog, end: Tail, records: &[Framed]) -> Result<(), Stream
     }
 }
 
-/// A log on its way to be opened.
-struct Opening<'a> {
-    link: &'a Link,
-    copy: RocksLog,
-    tables: &'a dyn Tables,
-    /// How far the stream was followed.
-    stand: Stand,
-    /// Where the copy ended.
-    end: Tail,
-    /// Messages of the last owner that do not follow: the first, how many, of which epoch.
-    unlinked: (u64, u64, u64),
-    /// Who claimed last.
-    by: String,
-}
-
-impl<'a> Opening<'a> {
-    fn new(
-        link: &'a Link,
-        mut copy: RocksLog,
-        tables: &'a dyn Tables,
-    ) -> Result<Self, StreamError> {
-        let stand = copy::stand(tables)?;
-        let end = copy.resync().map_err(StreamError::Copy)?;
-        let (unlinked, by) = ((0, 0, 0), String::new());
-        let opening =
-            Self { link, copy, tables, stand: stand.unwrap_or(Stand::START), end, unlinked, by };
-        if stand.is_none() && !copy::is_copy(tables).map_err(StreamError::Copy)? && end.lsn > Lsn(0)
-        {
-            return Err(StreamError::NoCopy { stream: opening.name(), records: end.lsn.0 });
-        }
-        Ok(opening)
-    }
-
-    fn name(&self) -> String {
-        self.link.settings().stream.clone()
-    }
-
-    /// The stream's subject; where there is no stream, and may be one, it is made.
-    fn stream(&self, start: Start) -> Result<String, StreamError> {
-        let stream = self.name();
-        let mut info = self.link.info()?;
-        if info.is_none() {
-            if self.stand.seq > 0 || self.end.lsn > Lsn(0) || !start.create {
-                return Err(StreamError::NoStream { stream, records: self.end.lsn.0 });
-            }
-            self.link.create()?;
-            info = self.link.info()?;
-        }
-        let info =
-            info.ok_or_else(|| StreamError::NoStream { stream: stream.clone(), records: 0 })?;
-        fit::check(&info).map_err(|why| StreamError::Unfit { stream, why })
-    }
-
-    /// Follows the stream to its end, before anything is claimed, and looks whether this directory
-    /// may go on with it.
-    fn follow(&mut self, start: Start) -> Result<(), StreamError> {
-        let last = self.link.info()?.map_or(0, |info| info.state.last_sequence);
-        let noted = self.stand;
-        self.recognise(last)?;
-        // Nothing is put into the copy yet: it may be another's.
-        let mut there = None;
-        let mut stand = self.stand;
-        self.link.read(stand, last, HOLE_WAIT, &mut |seq, bytes| {
-            match stand.take(seq, bytes)? {
-                Took::Claim(by) => {
-                    self.by = String::from_utf8_lossy(by).into_owned();
-                    self.unlinked = (0, 0, stand.epoch);
-                }
-                Took::Group(records) => {
-                    let at = records.iter().find(|framed| framed.lsn == self.end.lsn);
-                    there = at.map(Framed::tail).or(there);
-                }
-                Took::Void(Void::Unlinked) => {
-                    let (first, count, _) = self.unlinked;
-                    self.unlinked = (if count == 0 { seq } else { first }, count + 1, stand.epoch);
-                }
-                Took::Passed | Took::Void(Void::Late { .. }) => {}
-            }
-            Ok(())
-        })?;
-        self.judge(&stand, there.unwrap_or(noted.tail), start)?;
-        // Now it is known to be this directory's.
-        let (end, copy) = (self.end, &mut self.copy);
-        let (link, mut again) = (self.link, self.stand);
-        link.read(again, last, HOLE_WAIT, &mut |seq, bytes| {
-            match again.take(seq, bytes)? {
-                Took::Group(records) => take(copy, end, &records)?,
-                Took::Void(why) => void(link, seq, why),
-                Took::Claim(_) | Took::Passed => {}
-            }
-            Ok(())
-        })?;
-        self.stand = again;
-        Ok(())
-    }
-
-    /// Whether the stream is the one of which this directory is a copy.
-    fn recognise(&self, last: u64) -> Result<(), StreamError> {
-        let seq = self.stand.seq;
-        if seq == 0 {
-            return Ok(());
-        }
-        let stream = self.name();
-        if last < seq {
-            let why = format!("it ends with message {last}, and message {seq} was seen");
-            return Err(StreamError::OtherStream { stream, why });
-        }
-        let before = Stand { seq: seq - 1, ..self.stand };
-        self.link.read(before, seq, HOLE_WAIT, &mut |_, bytes| {
-            let found = super::message::Message::read(bytes).map(|message| message.digest);
-            match found == Ok(self.stand.last) {
-                true => Ok(()),
-                false => Err(StreamError::OtherStream {
-                    stream: stream.clone(),
-                    why: format!("message {seq} is not the one that was seen there"),
-                }),
-            }
-        })
-    }
-
-    /// `stand` is at the stream's end; `there` is its record where the copy ends.
-    fn judge(&self, stand: &Stand, there: Tail, start: Start) -> Result<(), StreamError> {
-        let stream = self.name();
-        let (first, count, epoch) = self.unlinked;
-        if count > 0 {
-            return Err(StreamError::Unlinked { count, epoch, first });
-        }
-        if stand.tail.lsn < self.end.lsn {
-            let (here, there) = (self.end.lsn, stand.tail.lsn);
-            return Err(StreamError::Ahead { stream, here, there });
-        }
-        if self.end.lsn > Lsn(0) && there != self.end {
-            let why = format!("record {} is another one there", self.end.lsn);
-            return Err(StreamError::OtherStream { stream, why });
-        }
-        let (here, end) = (self.end.lsn, stand.tail.lsn);
-        // A restored directory claimed less than the one it is a copy of, and may have all of it.
-        if copy::new_restore(self.tables)?.is_some() {
-            return match here == end {
-                true => Ok(()),
-                false => Err(StreamError::RestoredBehind { stream, here, there: end }),
-            };
-        }
-        let own = copy::claimed(self.tables)?;
-        if stand.epoch > own && !start.take_over {
-            let (found, by) = (stand.epoch, self.by.clone());
-            return Err(StreamError::OtherOwner { stream, own, found, by });
-        }
-        Ok(())
-    }
-}
-
 impl StreamLog {
+    pub(super) fn new(owner: Owner, copy: RocksLog, tables: Arc<dyn Tables>, link: &Link) -> Self {
+        let (shared_copy, stand) = (copy.shared(), Arc::new(Mutex::new(owner.stand())));
+        let vitals = link.vitals.clone();
+        let shared = Arc::new(Shared { copy: shared_copy, tables, stand, vitals });
+        Self { owner, copy, shared }
+    }
+
     /// The epoch of this owner, which records carry.
     ///
     /// # Errors

@@ -8,12 +8,15 @@ use super::link::{Link, Sent};
 use super::message::{Kind, seal};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tallystick_journal::{Framed, Tail};
 use tallystick_ledger::types::{Digest, Lsn};
 
 /// Takes the records of others, as they are found in the stream.
 pub type Found<'a> = dyn FnMut(&[Framed]) -> Result<(), StreamError> + 'a;
+
+/// Hears what each message has led to: its number, where the reader stands behind it.
+pub type See<'a> = dyn FnMut(u64, &Stand, &Took<'_>) + 'a;
 
 /// The owner of a stream, as far as it knows.
 pub struct Owner {
@@ -23,8 +26,6 @@ pub struct Owner {
     epoch: u64,
     /// Epochs that it raised, and gave up for a later one: their claims may come late.
     given_up: Vec<u64>,
-    /// Who else claimed while this one did: epoch and name.
-    met: Option<(u64, String)>,
     /// Who has claimed the stream since: then nothing is appended any more, ever.
     fenced_by: Option<String>,
 }
@@ -36,8 +37,8 @@ struct Trying {
 }
 
 impl Owner {
-    /// Claims the stream, reads up to the claim (`found` takes what is new), and opens it. `noted`
-    /// is told the epoch before anybody else hears of it.
+    /// Claims the stream, and reads up to the claim; `see` hears of every message. Nothing is
+    /// opened yet.
     ///
     /// # Errors
     /// `StreamError`; `Fenced` when another one claimed it meanwhile.
@@ -46,8 +47,7 @@ impl Owner {
         subject: &str,
         stand: Stand,
         name: &str,
-        noted: &mut dyn FnMut(u64) -> Result<(), StreamError>,
-        found: &mut Found<'_>,
+        see: &mut See<'_>,
     ) -> Result<Self, StreamError> {
         let name: String = name.chars().take(NAME_BYTES_MAX / 4).collect();
         let mut owner = Self {
@@ -56,14 +56,12 @@ impl Owner {
             stand,
             epoch: stand.epoch,
             given_up: Vec::new(),
-            met: None,
             fenced_by: None,
         };
         let mut trying = Trying::new();
         let claimed = loop {
             // One whose fate is unknown is never sent again: a later one takes its place.
             owner.epoch = owner.link.raise_epoch(owner.stand.epoch.max(owner.epoch), &name)?;
-            noted(owner.epoch)?;
             let none = Digest([0; 32]);
             let (claim, _) = seal(Kind::Claim, owner.epoch, none, &[name.as_bytes()]);
             match owner.link.append(&owner.subject, claim, None) {
@@ -77,24 +75,40 @@ impl Owner {
             owner.given_up.push(owner.epoch);
         };
         owner.link.vitals.wait(0);
-        let mut fate = Fate::default();
-        owner.read_to(claimed, HOLE_WAIT, None, found, &mut fate)?;
-        owner.check_owns(&fate.by)?;
-        owner.met = fate.met;
-        owner.append(Kind::Open, &[], None)?;
+        owner.see_to(claimed, see)?;
         Ok(owner)
+    }
+
+    /// Reads on, up to and with the claim, which is message `to`.
+    fn see_to(&mut self, to: u64, see: &mut See<'_>) -> Result<(), StreamError> {
+        let (link, stand, given_up) = (self.link.clone(), &mut self.stand, &self.given_up);
+        let mut last = String::new();
+        link.read(*stand, to, HOLE_WAIT, &mut |seq, bytes| {
+            let took = stand.take(seq, bytes)?;
+            match &took {
+                Took::Claim(by) => last = String::from_utf8_lossy(by).into_owned(),
+                Took::Void(Void::Late { epoch }) if given_up.contains(epoch) => {}
+                Took::Void(why) => void(&link, seq, *why),
+                Took::Group(_) | Took::Passed => {}
+            }
+            see(seq, stand, &took);
+            Ok(())
+        })?;
+        self.check_owns(&last)
+    }
+
+    /// Goes on from its claim.
+    ///
+    /// # Errors
+    /// As for `append_group`.
+    pub fn open(&mut self) -> Result<(), StreamError> {
+        self.append(Kind::Open, &[], None)
     }
 
     /// Its epoch.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
-    }
-
-    /// Who else claimed while this one did: that one's epoch and name.
-    #[must_use]
-    pub fn met(&self) -> Option<(u64, &str)> {
-        self.met.as_ref().map(|(epoch, by)| (*epoch, &by[..]))
     }
 
     /// Where it stands.
@@ -218,7 +232,7 @@ impl Owner {
                     return Ok(fate.own);
                 }
                 Sent::Moved { last } if last > self.stand.seq => {
-                    let read = self.read_to(last, READ_WAIT, own, found, &mut fate);
+                    let read = self.read_to(last, own, found, &mut fate);
                     self.check_owns(&fate.by)?;
                     if let Err(error) = read {
                         let why = self.not_there_yet(error, &mut hole)?;
@@ -273,14 +287,12 @@ impl Owner {
     fn read_to(
         &mut self,
         to: u64,
-        patience: Duration,
         own: Option<Digest>,
         found: &mut Found<'_>,
         fate: &mut Fate,
     ) -> Result<(), StreamError> {
-        let (link, stand, epoch) = (self.link.clone(), &mut self.stand, self.epoch);
-        let given_up = &self.given_up;
-        link.read(*stand, to, patience, &mut |seq, bytes| {
+        let (link, stand, given_up) = (self.link.clone(), &mut self.stand, &self.given_up);
+        link.read(*stand, to, READ_WAIT, &mut |seq, bytes| {
             let took = stand.take(seq, bytes)?;
             // Void bytes are nobody's, though they be one's own: no reader counts them.
             let counts = matches!(took, Took::Group(_) | Took::Passed);
@@ -288,9 +300,6 @@ impl Owner {
             match took {
                 Took::Claim(by) => {
                     fate.by = String::from_utf8_lossy(by).into_owned();
-                    if stand.epoch != epoch && !given_up.contains(&stand.epoch) {
-                        fate.met = Some((stand.epoch, fate.by.clone()));
-                    }
                 }
                 Took::Group(records) => {
                     fate.counted = true;
@@ -363,8 +372,6 @@ struct Fate {
     counted: bool,
     /// Who claimed last.
     by: String,
-    /// Who else claimed.
-    met: Option<(u64, String)>,
 }
 
 /// Counts a message that does not count, and says so.

@@ -7,8 +7,8 @@ use async_nats::jetstream::{self, stream::Config};
 use place::{CREATE, TAKE_OVER, opened, records, settings, try_open};
 use std::path::Path;
 use std::time::Duration;
-use tallystick_jetstream::{Seen, Settings, Start, examine};
-use tallystick_journal::{Chain, Log as _, rocks};
+use tallystick_jetstream::{Seen, Settings, Start, examine, follow};
+use tallystick_journal::{Chain, Log as _, Tail, rocks};
 use tallystick_tests::nats::{Cluster, SERVERS, Shape};
 
 /// What makes a stream unfit.
@@ -127,6 +127,64 @@ fn a_directory_that_was_restored_goes_on_only_where_its_stream_ends() {
     log.append(&records(&mut chain, 1, 100)).unwrap();
     drop(log);
     assert_eq!(place::end_of(&opened(&settings, &later, CREATE)), chain.tail());
+}
+
+/// Where a directory ends.
+fn end_in(dir: &Path) -> Tail {
+    rocks::open(dir).unwrap().log.resync().unwrap()
+}
+
+/// The directory's own engine opens and writes while one on a copy of it starts.
+#[test]
+fn what_comes_until_the_claim_is_judged_as_well() {
+    let cluster = Cluster::start();
+    let (settings, own) = (settings(&cluster), tempfile::tempdir().unwrap());
+    let kept = tempfile::tempdir().unwrap();
+    let (mut log, mut chain) = (opened(&settings, own.path(), CREATE), Chain::start());
+    log.append(&records(&mut chain, 2, 100)).unwrap();
+    drop(log);
+    let (before, copy) = (chain.tail(), kept.path().join("copy"));
+    tallystick_tests::copy_dir(own.path(), &copy);
+    let followed = follow(&settings, rocks::open(&copy).unwrap(), CREATE).unwrap();
+    let mut log = opened(&settings, own.path(), CREATE);
+    log.append(&records(&mut chain, 1, 100)).unwrap();
+    let said = followed.claim().map(drop).unwrap_err().to_string();
+    assert!(said.contains("was last written by another engine"), "{said}");
+    let mut late = Chain::after(chain.tail(), chain.at());
+    assert!(place::refused(&mut log, &mut late).contains("another engine has claimed it"));
+    drop(log);
+    for _ in 0..2 {
+        let said = refusal(&settings, &copy, CREATE);
+        assert!(said.contains("was last written by another engine"), "still: {said}");
+    }
+    assert_eq!(end_in(&copy), before, "nothing of it was taken over");
+    // Who was refused has claimed, and opened nothing: nobody is locked out by that.
+    let log = opened(&settings, own.path(), CREATE);
+    assert_eq!(place::end_of(&log), chain.tail());
+}
+
+#[test]
+fn a_restored_directory_is_refused_by_what_comes_until_its_claim() {
+    let cluster = Cluster::start();
+    let (settings, own) = (settings(&cluster), tempfile::tempdir().unwrap());
+    let kept = tempfile::tempdir().unwrap();
+    let (mut log, mut chain) = (opened(&settings, own.path(), CREATE), Chain::start());
+    log.append(&records(&mut chain, 2, 100)).unwrap();
+    let (before, copy) = (chain.tail(), kept.path().join("copy"));
+    log.copy(&copy).unwrap();
+    rocks::note_restored(&copy, b"first").unwrap();
+    let followed = follow(&settings, rocks::open(&copy).unwrap(), CREATE).unwrap();
+    log.append(&records(&mut chain, 1, 100)).unwrap();
+    let said = followed.claim().map(drop).unwrap_err().to_string();
+    assert!(said.contains("ends with record 2") && said.contains("goes on to record 3"), "{said}");
+    let mut late = Chain::after(chain.tail(), chain.at());
+    assert!(place::refused(&mut log, &mut late).contains("another engine has claimed it"));
+    drop(log);
+    for _ in 0..2 {
+        assert!(refusal(&settings, &copy, CREATE).contains("goes on to record 3"));
+    }
+    assert_eq!(end_in(&copy), before, "nothing of it was taken over");
+    assert_eq!(place::end_of(&opened(&settings, own.path(), CREATE)), chain.tail());
 }
 
 #[test]
