@@ -21,6 +21,8 @@ pub const START_WAIT: Duration = Duration::from_secs(30);
 /// How long an append goes on trying to learn its fate. Then the process stops; a restart does the
 /// same again.
 pub const OUTAGE_MAX: Duration = Duration::from_secs(600);
+/// After so many attempts that came to nothing it goes to another server, whatever this one says.
+pub const TRIES_AT_ONE: u64 = 3;
 /// How often it says that it is still trying.
 pub const SAY_EVERY: Duration = Duration::from_secs(5);
 /// How long a message that must be there is looked for, on whichever replica answers.

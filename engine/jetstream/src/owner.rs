@@ -3,7 +3,9 @@
 
 use super::error::StreamError;
 use super::fold::{Broken, Stand, Took, Void};
-use super::limits::{HOLE_WAIT, LOST_WAIT, NAME_BYTES_MAX, OUTAGE_MAX, READ_WAIT, SAY_EVERY};
+use super::limits::{
+    HOLE_WAIT, LOST_WAIT, NAME_BYTES_MAX, OUTAGE_MAX, READ_WAIT, SAY_EVERY, TRIES_AT_ONE,
+};
 use super::link::{Link, Sent};
 use super::message::{Kind, seal};
 use bytes::Bytes;
@@ -34,6 +36,8 @@ pub struct Owner {
 struct Trying {
     since: Instant,
     said: Instant,
+    /// How often it came to nothing.
+    tries: u64,
 }
 
 impl Owner {
@@ -340,7 +344,9 @@ impl Owner {
             let advice = self.advice();
             tracing::error!(seconds, %why, "no append is acknowledged, and nothing is acked: {advice}");
         }
-        self.link.pause(silent);
+        trying.tries += 1;
+        // One that refuses at once, each time, may be cut off from all others.
+        self.link.pause(silent || trying.tries.is_multiple_of(TRIES_AT_ONE));
         Ok(())
     }
 
@@ -386,6 +392,6 @@ pub(super) fn void(link: &Link, seq: u64, why: Void) {
 
 impl Trying {
     fn new() -> Self {
-        Self { since: Instant::now(), said: Instant::now() }
+        Self { since: Instant::now(), said: Instant::now(), tries: 0 }
     }
 }
