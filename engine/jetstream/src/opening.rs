@@ -79,7 +79,7 @@ pub struct Followed {
 struct Told {
     /// Its record where the copy ended.
     there: Tail,
-    /// Messages of the last owner that do not follow: the first, how many.
+    /// Messages of the last owner that do not follow, at the stream's end: the first, how many.
     unlinked: (u64, u64),
     /// Who claimed last.
     claimed_by: String,
@@ -107,9 +107,10 @@ impl Told {
     }
 
     fn counted(&mut self, epoch: u64) {
+        // Whoever wrote this had read what did not follow, and went on by the same rule as here.
+        self.unlinked = (0, 0);
         if self.opened.0 != epoch {
             self.opened = (epoch, self.claimed_by.clone());
-            self.unlinked = (0, 0);
         }
     }
 }

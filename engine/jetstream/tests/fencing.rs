@@ -174,6 +174,28 @@ fn a_group_that_lies_there_and_is_void_is_not_acked_but_appended_again() {
     assert_eq!(groups(&settings), 3, "once void, once not");
 }
 
+/// A message of the owner's epoch that does not follow what it wrote.
+fn unlinked(owner: &StreamLog) -> Vec<u8> {
+    let epoch = u64::from(owner.epoch().unwrap());
+    sealed(Kind::Nothing, epoch, Some(Digest([7; 32])), &[])
+}
+
+#[test]
+fn what_does_not_follow_refuses_a_start_at_the_streams_end_alone() {
+    let cluster = Cluster::start();
+    let (settings, dir) = (settings(&cluster), folder());
+    let (mut owner, mut chain) = (opened(&settings, dir.path(), CREATE), Chain::start());
+    publish(&settings, unlinked(&owner));
+    owner.append(&records(&mut chain, 2, 100)).unwrap();
+    drop(owner);
+    let owner = opened(&settings, dir.path(), CREATE);
+    assert_eq!(end_of(&owner), chain.tail());
+    publish(&settings, unlinked(&owner));
+    drop(owner);
+    let why = place::try_open(&settings, dir.path(), CREATE).map(drop).unwrap_err().to_string();
+    assert!(why.contains("1 messages of the last owner"), "{why}");
+}
+
 #[test]
 fn records_of_its_own_epoch_that_it_did_not_write_stop_the_owner() {
     let cluster = Cluster::start();
