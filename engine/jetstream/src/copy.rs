@@ -59,15 +59,20 @@ pub(super) fn node(tables: &dyn Tables) -> Result<String, StreamError> {
     if let Some(known) = tables.get(Table::Meta, NODE).map_err(of)? {
         return String::from_utf8(known).map_err(|_| unfit(NODE));
     }
+    let node = drawn()?;
+    tables.commit(NODE, node.as_bytes()).map_err(of)?;
+    Ok(node)
+}
+
+/// Sixteen hexadecimal digits by chance.
+pub(super) fn drawn() -> Result<String, StreamError> {
     let mut drawn = [0; 8];
     let failed = |error: getrandom::Error| StreamError::Request {
         what: "randomness".into(),
         why: error.to_string(),
     };
     getrandom::fill(&mut drawn).map_err(failed)?;
-    let node = data_encoding::HEXLOWER.encode(&drawn);
-    tables.commit(NODE, node.as_bytes()).map_err(of)?;
-    Ok(node)
+    Ok(data_encoding::HEXLOWER.encode(&drawn))
 }
 
 /// What was noted of a restore, if it is news.

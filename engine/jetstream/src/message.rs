@@ -11,7 +11,8 @@
 //! | 16 | 32 | link: the chain's value before it; zero in a claim |
 //! | 48 | 32 | digest: BLAKE3 of bytes 0..48 and the body |
 //!
-//! The body of a group is its records, one behind the other; of a claim, the owner's name.
+//! The body of a group is its records, one behind the other; of a claim, the owner's name and
+//! a number drawn for this one claim.
 
 use bytes::Bytes;
 use tallystick_ledger::types::Digest;

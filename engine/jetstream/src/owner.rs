@@ -1,6 +1,7 @@
 //! Who may write: claim, open, append one message at a time, and find out what became of one whose
 //! fate is not known. `docs/CLUSTER.md` says why each step is there.
 
+use super::copy;
 use super::error::StreamError;
 use super::fold::{Broken, Stand, Took, Void};
 use super::limits::{
@@ -63,32 +64,46 @@ impl Owner {
             fenced_by: None,
         };
         let mut trying = Trying::new();
-        let claimed = loop {
+        loop {
+            let (claimed, digest) = owner.try_claim(&name, &mut trying)?;
+            owner.link.vitals.wait(0);
+            if owner.see_to(claimed, digest, see)? {
+                return Ok(owner);
+            }
+            // Somebody has claimed with this epoch before, as where the bucket was made anew.
+            owner.given_up.push(owner.epoch);
+        }
+    }
+
+    /// Raises the epoch, and appends a claim: its number and digest.
+    fn try_claim(&mut self, name: &str, trying: &mut Trying) -> Result<(u64, Digest), StreamError> {
+        loop {
             // One whose fate is unknown is never sent again: a later one takes its place.
-            owner.epoch = owner.link.raise_epoch(owner.stand.epoch.max(owner.epoch), &name)?;
+            self.epoch = self.link.raise_epoch(self.stand.epoch.max(self.epoch), name)?;
+            // No two claims are the same bytes.
+            let body = format!("{name} {}", copy::drawn()?);
             let none = Digest([0; 32]);
-            let (claim, _) = seal(Kind::Claim, owner.epoch, none, &[name.as_bytes()]);
-            match owner.link.append(&owner.subject, claim, None) {
-                Sent::At { seq, duplicate: false } => break seq,
+            let (claim, digest) = seal(Kind::Claim, self.epoch, none, &[body.as_bytes()]);
+            match self.link.append(&self.subject, claim, None) {
+                Sent::At { seq, duplicate: false } => return Ok((seq, digest)),
                 Sent::At { seq, duplicate } => {
                     return Err(StreamError::Strange { got: seq, expected: seq, duplicate });
                 }
                 Sent::Moved { .. } => {}
-                Sent::Unknown { why, silent } => owner.wait(&mut trying, &why, silent)?,
+                Sent::Unknown { why, silent } => self.wait(trying, &why, silent)?,
             }
-            owner.given_up.push(owner.epoch);
-        };
-        owner.link.vitals.wait(0);
-        owner.see_to(claimed, see)?;
-        Ok(owner)
+            self.given_up.push(self.epoch);
+        }
     }
 
-    /// Reads on, up to and with the claim, which is message `to`.
-    fn see_to(&mut self, to: u64, see: &mut See<'_>) -> Result<(), StreamError> {
+    /// Reads on, up to and with message `to`: whether that is the claim with the digest `own`, and
+    /// counts.
+    fn see_to(&mut self, to: u64, own: Digest, see: &mut See<'_>) -> Result<bool, StreamError> {
         let (link, stand, given_up) = (self.link.clone(), &mut self.stand, &self.given_up);
-        let mut last = String::new();
+        let (mut last, mut is_own) = (String::new(), false);
         link.read(*stand, to, HOLE_WAIT, &mut |seq, bytes| {
             let took = stand.take(seq, bytes)?;
+            is_own = matches!(took, Took::Claim(_)) && stand.last == own;
             match &took {
                 Took::Claim(by) => last = String::from_utf8_lossy(by).into_owned(),
                 Took::Void(Void::Late { epoch }) if given_up.contains(epoch) => {}
@@ -98,7 +113,8 @@ impl Owner {
             see(seq, stand, &took);
             Ok(())
         })?;
-        self.check_owns(&last)
+        self.check_owns(&last)?;
+        Ok(is_own)
     }
 
     /// Goes on from its claim.

@@ -6,8 +6,8 @@ mod place;
 
 use async_nats::jetstream;
 use place::{CREATE, TAKE_OVER, end_of, opened, records, refused, settings};
-use tallystick_jetstream::{Kind, Message, Settings, StreamLog, sealed};
-use tallystick_journal::{Chain, Log as _};
+use tallystick_jetstream::{Kind, Message, Settings, StreamLog, follow, sealed};
+use tallystick_journal::{Chain, Log as _, rocks};
 use tallystick_ledger::types::Digest;
 use tallystick_tests::nats::{Cluster, SERVERS};
 use tallystick_tests::{Signal, until};
@@ -117,6 +117,23 @@ fn a_claim_in_the_middle_ends_the_owner_at_once() {
 
 fn claim(epoch: u64) -> Vec<u8> {
     sealed(Kind::Claim, epoch, None, &[b"somebody"])
+}
+
+/// As where the bucket of the epoch was lost, and is made anew while two claim.
+#[test]
+fn an_epoch_that_another_one_claimed_with_is_raised_again() {
+    let cluster = Cluster::start();
+    let (settings, dir) = (settings(&cluster), folder());
+    let (mut owner, mut chain) = (opened(&settings, dir.path(), CREATE), Chain::start());
+    owner.append(&records(&mut chain, 2, 100)).unwrap();
+    let epoch = u64::from(owner.epoch().unwrap());
+    drop(owner);
+    let followed = follow(&settings, rocks::open(dir.path()).unwrap(), CREATE).unwrap();
+    publish(&settings, claim(epoch + 1));
+    let mut owner = followed.claim().unwrap().log;
+    assert_eq!(u64::from(owner.epoch().unwrap()), epoch + 2);
+    owner.append(&records(&mut chain, 1, 100)).unwrap();
+    assert_eq!(end_of(&owner), chain.tail());
 }
 
 #[test]
