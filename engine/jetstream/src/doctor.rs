@@ -86,8 +86,9 @@ fn replicas(settings: &Settings) -> Vec<Seen> {
         let whole = last.checked_sub(first).map_or(0, |between| between + 1);
         if of.deleted > 0 || (last > 0 && (first != 1 || of.messages != whole)) {
             seen.push(Seen::Bad(format!(
-                "the replica at {address} holds {} messages from {first} to {last}, {} are missing: stop that \
-                 server, empty its store, start it again, so that it is filled from the others",
+                "the replica at {address} holds {} messages from {first} to {last}, {} are missing: while both \
+                 others run, are current and have a leader, stop that server, empty its store, start it again, so that \
+                 it is filled from them; one server at a time",
                 of.messages, of.deleted
             )));
         }
