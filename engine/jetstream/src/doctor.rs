@@ -2,10 +2,12 @@
 
 use super::error::StreamError;
 use super::fit;
+use super::limits::{BEHIND_WAIT, PAUSE};
 use super::link::Link;
 use super::monitor::{self, NO_SYNC, Replica};
 use super::settings::Settings;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// One thing that was looked at: what is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,18 +73,32 @@ fn stream(settings: &Settings) -> Result<Seen, StreamError> {
     })
 }
 
-/// Compares what every replica holds. The last message may differ while somebody writes.
+/// Compares what every replica holds. The last message may differ for a moment while somebody
+/// writes.
 fn replicas(settings: &Settings) -> Vec<Seen> {
+    // One that does not answer was named above.
+    let look = |address: &str| monitor::replica(address, &settings.stream).ok().flatten();
     let mut found: BTreeMap<&str, Replica> = BTreeMap::new();
     for address in &settings.monitors {
-        // One that does not answer was named above.
-        if let Ok(Some(of)) = monitor::replica(address, &settings.stream) {
-            found.insert(address, of);
+        found.extend(look(address).map(|of| (&address[..], of)));
+    }
+    let most = found.values().map(|of| of.range.1).max().unwrap_or(0);
+    let deadline = Instant::now() + BEHIND_WAIT;
+    for (address, of) in &mut found {
+        while of.range.1 < most && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
+            *of = look(address).unwrap_or_else(|| of.clone());
         }
     }
     let mut seen = Vec::new();
     for (address, of) in &found {
         let (first, last) = of.range;
+        if last < most {
+            seen.push(Seen::Bad(format!(
+                "the replica at {address} ends with message {last}, and another one with {most}: start its server \
+                 again, and wait until it is current; touch no other server meanwhile"
+            )));
+        }
         let whole = last.checked_sub(first).map_or(0, |between| between + 1);
         if of.deleted > 0 || (last > 0 && (first != 1 || of.messages != whole)) {
             seen.push(Seen::Bad(format!(

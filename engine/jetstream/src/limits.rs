@@ -33,6 +33,8 @@ pub const READ_WAIT: Duration = Duration::from_secs(1);
 /// How long a stream may seem to end before a message that was acked: a new leader may be behind
 /// for a moment.
 pub const LOST_WAIT: Duration = Duration::from_secs(20);
+/// The same, at a start, and for one replica that the doctor looks at.
+pub const BEHIND_WAIT: Duration = Duration::from_secs(5);
 /// Messages that are asked for at once when the stream is read.
 pub const READ_AHEAD: usize = 32;
 /// Room that headers take beside a payload: one of some sixty bytes is sent, the servers add some

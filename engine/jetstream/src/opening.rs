@@ -8,7 +8,7 @@ use super::copy;
 use super::error::StreamError;
 use super::fit;
 use super::fold::{Stand, Took, Void};
-use super::limits::HOLE_WAIT;
+use super::limits::{BEHIND_WAIT, HOLE_WAIT};
 use super::link::Link;
 use super::log::{StreamLog, take};
 use super::message::Message;
@@ -16,6 +16,7 @@ use super::monitor;
 use super::owner::{Owner, void};
 use super::settings::Settings;
 use std::sync::Arc;
+use std::time::Instant;
 use tallystick_journal::rocks::RocksLog;
 use tallystick_journal::{Framed, Journal, Log as _, Tables, Tail};
 use tallystick_ledger::types::Lsn;
@@ -155,23 +156,45 @@ impl Followed {
         fit::check(&info).map_err(|why| StreamError::Unfit { stream, why })
     }
 
+    /// The stream's last message, as the servers say.
+    fn last(&self) -> Result<u64, StreamError> {
+        Ok(self.link.info()?.map_or(0, |info| info.state.last_sequence))
+    }
+
     /// Follows the stream to its end, before anything is claimed, and looks whether this directory
     /// may go on with it.
     fn follow(&mut self) -> Result<(), StreamError> {
-        let last = self.link.info()?.map_or(0, |info| info.state.last_sequence);
+        let mut last = self.last()?;
+        // A leader that was just elected may not have all of it at hand yet.
+        let deadline = Instant::now() + BEHIND_WAIT;
+        while last < self.stand.seq && Instant::now() < deadline {
+            self.link.pause(false);
+            last = self.last()?;
+        }
         self.recognise(last)?;
         // Nothing is put into the copy yet: it may be another's.
-        let (link, told, end, mut stand) = (&self.link, &mut self.told, self.end, self.stand);
-        link.read(stand, last, HOLE_WAIT, &mut |seq, bytes| {
+        let mut stand = self.stand;
+        self.see_to(&mut stand, last)?;
+        while stand.tail.lsn < self.end.lsn && Instant::now() < deadline {
+            self.link.pause(false);
+            last = self.last()?;
+            self.see_to(&mut stand, last)?;
+        }
+        self.judge(&stand)?;
+        self.fill(last)
+    }
+
+    /// Reads on, up to and with message `to`, and takes in what it tells.
+    fn see_to(&mut self, stand: &mut Stand, to: u64) -> Result<(), StreamError> {
+        let (link, told, end) = (&self.link, &mut self.told, self.end);
+        link.read(*stand, to, HOLE_WAIT, &mut |seq, bytes| {
             let took = stand.take(seq, bytes)?;
             if let Took::Void(why) = took {
                 void(link, seq, why);
             }
-            told.see(end, seq, &stand, &took);
+            told.see(end, seq, stand, &took);
             Ok(())
-        })?;
-        self.judge(&stand)?;
-        self.fill(last)
+        })
     }
 
     /// Puts into the copy what the stream has up to message `to`, and is judged.
