@@ -398,6 +398,7 @@ fn a_hole_in_one_replica_is_filled_from_the_others_and_named() {
     let seen = tallystick_jetstream::examine(&settings);
     let held = cluster.stream(victim, &settings.stream).unwrap();
     let named = format!("{seen:?}").contains("are missing: while both");
+    // A short stream is often mended from the servers' own log: then there is none to be named.
     let holes = held["state"]["num_deleted"].as_u64().unwrap_or(0) > 0;
     assert_eq!(named, holes, "{seen:?}\n{held}");
 }
