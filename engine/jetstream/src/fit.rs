@@ -100,11 +100,27 @@ pub(super) fn check(info: &Info) -> Result<String, String> {
     }
 }
 
+/// Whether the bucket of the epoch is fit.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn check_bucket(of: &Config) -> Result<(), String> {
+    check_replicas(of.num_replicas)?;
+    if of.storage != StorageType::File || of.persist_mode == Some(PersistenceMode::Async) {
+        return Err(
+            "it is not kept on disk, so that an epoch could come again; make a new one with \
+                    file storage"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
 /// Whether a stream has enough replicas.
 ///
 /// # Errors
 /// What is wrong.
-pub(super) fn check_replicas(found: usize) -> Result<(), String> {
+fn check_replicas(found: usize) -> Result<(), String> {
     if found >= REPLICAS_LEAST {
         return Ok(());
     }

@@ -311,8 +311,7 @@ impl Link {
                 };
                 let raised = match store {
                     Ok(store) => {
-                        fit::check_replicas(store.stream.cached_info().config.num_replicas)
-                            .map_err(epoch)?;
+                        fit::check_bucket(&store.stream.cached_info().config).map_err(epoch)?;
                         let held =
                             store.entry(EPOCH).await.map(|held| held.map_or(0, |of| of.revision));
                         match held {

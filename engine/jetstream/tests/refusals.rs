@@ -62,6 +62,25 @@ fn a_stream_that_could_lose_what_it_acks_is_refused() {
 }
 
 #[test]
+fn a_bucket_that_could_forget_the_epoch_is_refused() {
+    let cluster = Cluster::start();
+    let (settings, dir) = (settings(&cluster), tempfile::tempdir().unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let context = jetstream::new(async_nats::connect(&settings.servers[..]).await.unwrap());
+        let config = jetstream::kv::Config {
+            bucket: settings.bucket(),
+            storage: jetstream::stream::StorageType::Memory,
+            num_replicas: SERVERS,
+            ..jetstream::kv::Config::default()
+        };
+        context.create_key_value(config).await.unwrap();
+    });
+    let said = refusal(&settings, dir.path(), CREATE);
+    assert!(said.contains("the epoch in bucket") && said.contains("not kept on disk"), "{said}");
+}
+
+#[test]
 fn a_directory_that_does_not_belong_to_the_stream_is_refused_by_name() {
     let cluster = Cluster::start();
     let (one, other) = (settings(&cluster), settings(&cluster));
