@@ -84,7 +84,8 @@ async function inTurn(act) {
   }
 }
 
-function end(error) {
+/** The login has ended: the page says why, in the engine's words where there are any. */
+export function end(error) {
   ended.set(error?.message);
   me.set(null);
 }

@@ -1,5 +1,5 @@
 // Events of the engine. Goes on by itself when the engine was away.
-import { changed, link, me, sure, whose } from "./api.js";
+import { changed, end, link, me, sure, whose } from "./api.js";
 import { Store } from "./store.js";
 
 const SOON = 1_000, LATE = 30_000; // milliseconds until it is tried again
@@ -26,6 +26,7 @@ function open() {
   });
   source.addEventListener("now", ({ data }) => now.set(JSON.parse(data)));
   source.addEventListener("changed", ({ data }) => changed(JSON.parse(data).what));
+  source.addEventListener("ended", ({ data }) => end(JSON.parse(data)));
   source.addEventListener("error", lost);
 }
 

@@ -209,8 +209,11 @@ async fn tell(
         let told = tokio::select! {
             told = now.changed() => told.map(|()| now.borrow_and_update().clone()),
             told = changed.changed() => told.map(|()| changed.borrow_and_update().clone()),
-            _ = &mut ended => {
+            why = &mut ended => {
                 let (login, began) = (&page.by.login, Instant::now());
+                // The login goes now, and whoever asks later is told only that there is none.
+                let why = serde_json::json!({ "message": why.message() });
+                let _ = events.try_send(event("ended", &why.to_string()));
                 return console.ends(login, &peer, Code::Unauthenticated, began).await;
             }
             () = events.closed() => return,
