@@ -176,6 +176,8 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
                 voucher_lifetime_seconds_max: control.genesis().lifetime_seconds_max,
                 assets: control.assets().map(asset_message).collect(),
                 bundle_entries_max: u32::try_from(BUNDLE_ENTRIES_MAX).expect("a small number"),
+                owner: String::new(),
+                standby: false,
             })
         });
         Ok(Response::new(network.await?))

@@ -521,12 +521,20 @@ class Network(_message.Message):
     VOUCHER_LIFETIME_SECONDS_MAX_FIELD_NUMBER: _builtins.int
     ASSETS_FIELD_NUMBER: _builtins.int
     BUNDLE_ENTRIES_MAX_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    STANDBY_FIELD_NUMBER: _builtins.int
     network_id: _builtins.bytes
     """32 bytes"""
     frame_vouchers_max: _builtins.int
     voucher_lifetime_seconds_max: _builtins.int
     bundle_entries_max: _builtins.int
     """Entries of one bundle; 0: this engine takes none. All entries of a frame count among its vouchers."""
+    owner: _builtins.str
+    """Where clients reach the engine that owns the journal and takes vouchers ("host:port"); empty: it is not known at the
+    moment, or there is one engine alone.
+    """
+    standby: _builtins.bool
+    """This engine stands by: it takes no vouchers and answers no other call until it takes over. Assets are not told."""
     @_builtins.property
     def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Asset]: ...
     def __init__(
@@ -537,10 +545,12 @@ class Network(_message.Message):
         voucher_lifetime_seconds_max: _builtins.int = ...,
         assets: _abc.Iterable[Global___Asset] | None = ...,
         bundle_entries_max: _builtins.int = ...,
+        owner: _builtins.str = ...,
+        standby: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "bundle_entries_max", b"bundle_entries_max", "frame_vouchers_max", b"frame_vouchers_max", "network_id", b"network_id", "voucher_lifetime_seconds_max", b"voucher_lifetime_seconds_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "bundle_entries_max", b"bundle_entries_max", "frame_vouchers_max", b"frame_vouchers_max", "network_id", b"network_id", "owner", b"owner", "standby", b"standby", "voucher_lifetime_seconds_max", b"voucher_lifetime_seconds_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
