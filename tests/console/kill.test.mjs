@@ -48,6 +48,31 @@ test("an engine that is killed and started again under an open page: it goes on 
   await desk.close();
 });
 
+test("what could not be looked through is said, and asked again by itself", async () => {
+  const desk = await Desk.open(browser, world, "bob");
+  const { page } = desk;
+  await desk.go("/windows");
+  await page.locator(".link.live").waitFor();
+  desk.expected.push(...GONE);
+  await world.end("SIGKILL");
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type(world.waits.slice(0, 8));
+  await page.getByText("Not all could be looked through: the engine does not answer. It is asked again.").waitFor();
+  // What the page knows by itself is there all the same.
+  for (let letter = 0; letter < 8; letter += 1) await page.keyboard.press("Backspace");
+  await page.keyboard.type("batches");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => location.hash === "#/batches");
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type(world.waits.slice(0, 8));
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").filter({ hasText: "It is asked again." }).waitFor();
+  await world.write({ fourEyes: true }).start();
+  // Enter waited for what is found.
+  await page.getByRole("heading", { name: `Batch ${world.waits.slice(0, 8)}` }).waitFor();
+  await desk.close();
+});
+
 test("what changes elsewhere appears by itself", async () => {
   const desk = await Desk.open(browser, world, "dave");
   await desk.go("/windows");

@@ -111,6 +111,53 @@ test("keys alone lead through the pages", async () => {
   await desk.close();
 });
 
+test("what stands in front opens again at once where it has just closed, and no letter is lost", async () => {
+  const desk = await Desk.open(browser, world, "bob");
+  const { page } = desk;
+  await desk.go("/windows");
+  const palette = page.getByRole("dialog", { name: "Find" }), key = (await leg()).slice(0, 8);
+  // A browser tells that a dialog has closed after keys that were pressed meanwhile. So here, for sure.
+  await page.keyboard.press("Control+k");
+  await palette.waitFor();
+  await page.evaluate(() => {
+    document.querySelector("dialog.palette").close();
+    window.dispatchEvent(new KeyboardEvent("keydown", { key: "k", ctrlKey: true }));
+  });
+  await page.keyboard.type(key);
+  await page.getByRole("option", { name: `Leg ${await leg()}` }).waitFor();
+  // And so may keys come, faster than any page is drawn.
+  const slow = await desk.context.newCDPSession(page);
+  await slow.send("Emulation.setCPUThrottlingRate", { rate: 6 });
+  for (let turn = 0; turn < 12; turn += 1) {
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type(key);
+    assert.equal(await palette.getByRole("combobox").inputValue(), key, `turn ${turn}`);
+  }
+  await slow.send("Emulation.setCPUThrottlingRate", { rate: 1 });
+  // There is no window with such a number, but there may be ids that begin so.
+  await palette.getByRole("combobox").fill("99999999");
+  await palette.getByText("Legs whose reference holds “99999999”").waitFor();
+  assert.equal(await page.getByRole("option", { name: /^Window/ }).count(), 0);
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  // The same of a question.
+  await desk.go(`/batches/${world.waits}`);
+  await desk.click(desk.button("Approve"));
+  await page.evaluate(() => {
+    document.querySelector("dialog").close();
+    [...document.querySelectorAll("main button")].find(({ innerText }) => innerText === "Approve").click();
+  });
+  // What closed is told by now, and the new one stands.
+  await page.evaluate(() => new Promise((done) => setTimeout(done)));
+  await page.getByRole("dialog").getByText("After this money moves").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await desk.close();
+});
+
 test("the legs of a batch, largest first, and those in one state", async () => {
   const desk = await Desk.open(browser, world, "dave");
   await desk.go(`/batches/${world.settled}`);

@@ -1,6 +1,7 @@
 // One question at a time, in front of the page: what will happen, whom it takes, and the same as a command.
-import { html, useLayoutEffect, useRef, useState } from "./lib.js";
+import { html, useRef, useState } from "./lib.js";
 import { changed, me, requestId, whose } from "./api.js";
+import { useModal } from "./modal.js";
 import { whyNot } from "./rights.js";
 import { route } from "./route.js";
 import { Store, say, useStore } from "./store.js";
@@ -13,7 +14,8 @@ const asked = new Store(undefined);
  * `question`: {title, says (what will happen), fields: [{name, label, hint, value, options, required, check}],
  * line(values), verb, danger, run(values, requestId) -> what to say, or {text, to}}.
  */
-export const question = (about) => asked.set(about);
+let turn = 0;
+export const question = (about) => asked.set({ ...about, turn: (turn += 1) });
 export const noQuestion = () => asked.set(undefined);
 // A question is about what one looks at, and for whoever looks.
 let page = route.value.page;
@@ -37,21 +39,12 @@ function Field({ of, value, values, set, wrong }) {
 }
 
 function Question({ of }) {
-  const box = useRef(null), ids = useRef({}), acted = useRef(false), gone = useRef(false);
+  const ids = useRef({}), acted = useRef(false);
+  // It gives the focus back to the button, which is soon gone if something was done.
+  const modal = useModal(noQuestion, () => settle(acted.current));
   const [values, set] = useState(() => Object.fromEntries((of.fields ?? []).map((field) =>
     [field.name, field.value ?? field.options?.[0]?.[0] ?? ""])));
   const [state, go] = useState({});
-  useLayoutEffect(() => {
-    box.current.showModal();
-    box.current.querySelector("input, select, .act")?.focus();
-    const dialog = box.current;
-    return () => {
-      gone.current = true;
-      // It gives the focus back to the button, which is soon gone if something was done.
-      dialog.close();
-      settle(acted.current);
-    };
-  }, []);
   const fields = (of.fields ?? []).filter((field) => !field.when || field.when(values));
   const wrongs = Object.fromEntries(fields.map((field) => [field.name, field.required && !values[field.name].trim()
     ? `${field.label} is needed.` : field.check?.(values[field.name], values)]));
@@ -75,7 +68,7 @@ function Question({ of }) {
     return undefined;
   };
   const says = typeof of.says === "function" ? of.says(values) : of.says;
-  return html`<dialog ref=${box} aria-labelledby="question" onClose=${() => gone.current || noQuestion()} class=${of.danger ? "danger" : ""}>
+  return html`<dialog ...${modal} aria-labelledby="question" class=${of.danger ? "danger" : ""}>
     <form onSubmit=${act} novalidate>
       <header><h2 id="question">${of.title}</h2><button type="button" class="quiet" aria-label="Close" onClick=${noQuestion}>
         <${Icon} name="close" /></button></header>
@@ -92,7 +85,7 @@ function Question({ of }) {
 
 export function Questions() {
   const of = useStore(asked);
-  return of ? html`<${Question} of=${of} key=${of.title} />` : null;
+  return of ? html`<${Question} of=${of} key=${of.turn} />` : null;
 }
 
 /** A button that asks first; where the role may not, the reason stands in its place (or nothing, with `hide`). */

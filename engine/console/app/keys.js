@@ -1,5 +1,6 @@
 // Keys: j and k along rows, g and a letter to a page, ? for help, Ctrl or Cmd with K for the palette.
-import { html, useEffect, useLayoutEffect, useRef } from "./lib.js";
+import { html, useEffect } from "./lib.js";
+import { useModal } from "./modal.js";
 import { sees } from "./rights.js";
 import { Icon } from "./ui.js";
 
@@ -60,9 +61,7 @@ const KEYS = [
 ];
 
 export function Help({ close }) {
-  const box = useRef(null);
-  useLayoutEffect(() => box.current.showModal(), []);
-  return html`<dialog ref=${box} aria-labelledby="help" onClose=${close}><header><h2 id="help">Keys</h2>
+  return html`<dialog ...${useModal(close)} class="front" aria-labelledby="help"><header><h2 id="help">Keys</h2>
     <button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
     <dl class="keys">${KEYS.map(([key, does]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${does}</dd></div>`)}
       </dl></dialog>`;

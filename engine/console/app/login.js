@@ -1,8 +1,9 @@
 // The way in: a token or key typed, or a link that `tallystick console login` printed. It stands over the page, so that one
 // comes back to where one was.
-import { html, useLayoutEffect, useRef, useState } from "./lib.js";
+import { html, useState } from "./lib.js";
 import { begin, ended, login, me } from "./api.js";
 import { question } from "./dialog.js";
+import { useModal } from "./modal.js";
 import { say, useStore } from "./store.js";
 import { Wrong } from "./ui.js";
 
@@ -30,13 +31,9 @@ export async function byLink(code) {
 
 export function Login({ again }) {
   const why = useStore(ended);
-  const box = useRef(null);
+  const modal = useModal();
   const [token, set] = useState("");
   const [state, go] = useState({});
-  useLayoutEffect(() => {
-    box.current.showModal();
-    box.current.querySelector("input").focus();
-  }, []);
   const enter = async (event) => {
     event.preventDefault();
     if (state.busy) return;
@@ -47,7 +44,7 @@ export function Login({ again }) {
       go({ error });
     }
   };
-  return html`<dialog ref=${box} class="login" aria-labelledby="login" onCancel=${(event) => event.preventDefault()}>
+  return html`<dialog ...${modal} class="login" aria-labelledby="login">
     <form onSubmit=${enter}>
       <h1 id="login"><${Mark} /> Tallystick</h1>
       <p>${again ? "Your session has ended. Log in to go on where you were."

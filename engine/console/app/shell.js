@@ -1,5 +1,5 @@
 // What stands around every page: where to go, who one is, and whether the engine answers.
-import { html, useCallback, useEffect, useState } from "./lib.js";
+import { html, useCallback, useEffect, useRef, useState } from "./lib.js";
 import { call, link, logout, me } from "./api.js";
 import { Questions } from "./dialog.js";
 import { short } from "./format.js";
@@ -93,7 +93,11 @@ export function Shell() {
   // Whoever was logged in last: their page stays while they log in again.
   const [last, setLast] = useState(undefined);
   const [menu, setMenu] = useState(false);
-  const open = useCallback((what) => setFront(what), []), close = useCallback(() => setFront(undefined), []);
+  // One that is closing already opens anew; what it says of its end is of the past then.
+  const turn = useRef(0);
+  const open = useCallback((what) => setFront((now) => (now?.what === what && document.querySelector("dialog.front[open]")
+    ? now : { what, turn: (turn.current += 1) })), []);
+  const close = useCallback(() => setFront((now) => (now === front ? undefined : now)), [front]);
   useKeys(who ?? undefined, who ? open : () => undefined);
   useAssets(who);
   useEffect(() => {
@@ -127,7 +131,7 @@ export function Shell() {
       </aside>
       <main id="main"><${Content} key=${`${shown.name} ${shown.role}`} who=${shown} /></main></div>`}
     <${Notice} /><${Questions} />
-    ${front === "palette" && html`<${Palette} who=${shown} close=${close} />`}
-      ${front === "help" && html`<${Help} close=${close} />`}
+    ${front?.what === "palette" && html`<${Palette} key=${front.turn} who=${shown} close=${close} />`}
+      ${front?.what === "help" && html`<${Help} key=${front.turn} close=${close} />`}
     ${who === null && html`<${Login} again=${!!last} />`}`;
 }
