@@ -46,6 +46,15 @@ fn remove(dir: &Path) -> Result<(), Error> {
     fs::remove_dir_all(dir).map_err(file)
 }
 
+/// Waits until the disk below has written what earlier turns left to it: nobody's turn pays for
+/// that of another.
+fn rested(dir: &Path) -> Result<(), Error> {
+    let here = dir.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("."));
+    let file = |source| Error::File { doing: "cannot sync", path: here.to_owned(), source };
+    let opened = fs::File::open(here).map_err(file)?;
+    rustix::fs::syncfs(opened).map_err(|error| file(error.into()))
+}
+
 /// As people read it: so many digits behind the point.
 #[allow(clippy::float_arithmetic)]
 fn rounded(value: f64, digits: i32) -> f64 {

@@ -94,6 +94,7 @@ pub async fn turn(
     rate: Option<u64>,
     time: Duration,
 ) -> Result<Turn, Error> {
+    super::rested(dir)?;
     let (mut engine, mut clients) = pool.engine(binary, dir).await?;
     let measured = measure(&engine, &mut clients, pool, rate, time).await;
     let turn = measured.map_err(|error| engine.explain(error))?;

@@ -2,7 +2,7 @@
 //! nonce is unique, net positions upserted in the same transaction, batches of 1,000 by `COPY`, two
 //! connections, every commit durable. It gets the engine's own plan as unsigned rows.
 
-use crate::bench::{float, fresh, remove};
+use crate::bench::{float, fresh, remove, rested};
 use crate::error::Error;
 use crate::plan::Planned;
 use crate::setup::per_second;
@@ -72,6 +72,7 @@ impl Postgres {
     /// When it cannot be started, or refuses a row.
     pub fn turn(&self, streams: &[Vec<Planned>], time: Duration) -> Result<f64, Error> {
         fresh(&self.dir)?;
+        rested(&self.dir)?;
         if let Some((user, group)) = self.user {
             let failed =
                 |source| Error::File { doing: "cannot give away", path: self.dir.clone(), source };

@@ -1,6 +1,6 @@
 //! `TigerBeetle` by its own benchmark: one replica, unsigned transfers in its largest batches.
 
-use crate::bench::{fresh, remove};
+use crate::bench::{fresh, remove, rested};
 use crate::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,6 +26,7 @@ impl TigerBeetle {
     /// When its benchmark does not end well, or does not say how fast it was.
     pub fn turn(&self, dir: &Path, time: Duration) -> Result<f64, Error> {
         fresh(dir)?;
+        rested(dir)?;
         let program = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
         let mut command = Command::new(program);
         let transfers = PER_SECOND * time.as_secs();
