@@ -1,7 +1,7 @@
 //! The real pipeline, with all its threads, against a ledger of fifty lines: random vouchers in
-//! random frames, between random events, give equal outcomes and obligations. The journal that
-//! comes out is then replayed on other numbers of shards, and must give the same roots and the same
-//! files.
+//! random frames, alone and in bundles, between random events, give equal outcomes and obligations.
+//! The journal that comes out is then replayed on other numbers of shards, and must give the same
+//! roots and the same files.
 
 mod ledger;
 
@@ -17,12 +17,13 @@ use tallystick::ledger::{
     BatchContent, Caller, Command, Genesis, Keep, OpenBatch, Rail, Refusal, Request, SealedWindow,
     UpsertParty, Wish,
 };
-use tallystick::pipeline::{self, Pipeline, PipelineOptions, Source, recover};
+use tallystick::pipeline::{self, Brought, Pipeline, PipelineOptions, Source, recover};
 use tallystick::settle::{Clearing, CreateBatch, Engine, EngineSetup, Sealer};
 use tallystick::sign::EngineKey;
 use tallystick::types::{
-    Amount, AssetDef, AssetNumber, ChannelHasher, Digest, FitKey, NetworkId, PartyId,
-    SettlementModel, SignerKey, Timestamp, Total, Voucher, WindowNumber, message,
+    Amount, AssetDef, AssetNumber, BundleHasher, ChannelHasher, ChannelId, Digest, FitKey,
+    NetworkId, PartyId, Seat, SettlementModel, SignerKey, Timestamp, Total, Voucher, WindowNumber,
+    message, put_seat,
 };
 use tallystick::vault::{Plain, Standing, Vault};
 use tallystick::verify::{Options, Verifier};
@@ -49,10 +50,18 @@ struct Draw {
     good: bool,
 }
 
+/// Vouchers, and behind them bundles: the signer and the signature are those of a bundle's
+/// first entry.
+#[derive(Debug, Clone, Default)]
+struct Frame {
+    vouchers: Vec<Draw>,
+    bundles: Vec<Vec<Draw>>,
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Frames sent one after the other without waiting for their acks.
-    Frames(Vec<Vec<Draw>>),
+    Frames(Vec<Frame>),
     Deposit(u8, u128),
     Suspend(u8, bool),
     Revoke(u8),
@@ -113,7 +122,13 @@ fn draws() -> impl Strategy<Value = Draw> {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let frame = prop::collection::vec(draws(), 1..90);
+    let vouchers = prop::collection::vec(draws(), 1..90);
+    let bundle = prop_oneof![
+        6 => prop::collection::vec(draws(), 1..9),
+        1 => prop::collection::vec(draws(), 64),
+    ];
+    let bundles = prop_oneof![1 => Just(Vec::new()), 1 => prop::collection::vec(bundle, 1..4)];
+    let frame = (vouchers, bundles).prop_map(|(vouchers, bundles)| Frame { vouchers, bundles });
     let step = prop_oneof![
         8 => prop::collection::vec(frame, 1..4).prop_map(Step::Frames),
         1 => (0u8..3, 1u128..30_000_000).prop_map(|(p, amount)| Step::Deposit(p, amount)),
@@ -124,8 +139,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..10)
 }
 
-fn voucher(hasher: &ChannelHasher, draw: &Draw) -> (Voucher, [u8; 160]) {
-    let mut voucher = Voucher {
+fn unsigned(draw: &Draw) -> Voucher {
+    Voucher {
         signer: key(draw.signer),
         payee: party(draw.payee),
         asset: AssetNumber(draw.asset),
@@ -133,15 +148,42 @@ fn voucher(hasher: &ChannelHasher, draw: &Draw) -> (Voucher, [u8; 160]) {
         expires_at: draw.expires_at,
         cumulative: Amount(draw.cumulative),
         signature: [0; 64],
-    };
-    let Voucher { signer, payee, asset, lane, expires_at, .. } = voucher;
-    let channel = hasher.channel_of(signer, payee, asset, lane, expires_at);
+    }
+}
+
+fn channel(hasher: &ChannelHasher, voucher: &Voucher) -> ChannelId {
+    let Voucher { signer, payee, asset, lane, expires_at, .. } = *voucher;
+    hasher.channel_of(signer, payee, asset, lane, expires_at)
+}
+
+fn voucher(hasher: &ChannelHasher, draw: &Draw) -> (Voucher, [u8; 160]) {
+    let mut voucher = unsigned(draw);
+    let (channel, expires_at) = (channel(hasher, &voucher), voucher.expires_at);
     let signed = message(channel, voucher.cumulative, expires_at);
     voucher.signature = signing(draw.signer).sign(&signed).to_bytes();
     voucher.signature[7] ^= u8::from(!draw.good);
     let mut packed = voucher.pack();
     packed[69] = u8::from(draw.reserved);
     (voucher, packed)
+}
+
+/// The entries of a bundle, each in the bytes of a voucher.
+fn bundle(hasher: &ChannelHasher, draws: &[Draw]) -> Vec<(Voucher, [u8; 160])> {
+    let (signer, good) = (draws[0].signer, draws[0].good);
+    let entries: Vec<Voucher> =
+        draws.iter().map(|draw| Voucher { signer: key(signer), ..unsigned(draw) }).collect();
+    let bundles = BundleHasher::new(NETWORK);
+    let leaves = entries.iter().map(|entry| (channel(hasher, entry), entry.cumulative));
+    let signed = bundles.message(key(signer), &bundles.tree(leaves));
+    let mut signature = signing(signer).sign(signed.bytes()).to_bytes();
+    signature[7] ^= u8::from(!good);
+    let entry = |(place, entry): (usize, Voucher)| {
+        let entry = Voucher { signature, ..entry };
+        let mut packed = entry.pack();
+        put_seat(&mut packed, Seat::new(place, draws.len()).expect("it is one of them"));
+        (entry, packed)
+    };
+    entries.into_iter().enumerate().map(entry).collect()
 }
 
 /// An engine without edge and settler.
@@ -258,20 +300,28 @@ impl Run {
         run
     }
 
-    async fn frames(&mut self, frames: &[Vec<Draw>]) {
+    async fn frames(&mut self, frames: &[Frame]) {
         let hasher = ChannelHasher::new(NETWORK);
         let (mut expected, mut answers) = (Vec::new(), Vec::new());
         let caller = self.running.engine.feed(Source::Here(0));
         for frame in frames {
             let mut packed = Vec::new();
-            for draw in frame {
-                let (voucher, bytes) = voucher(&hasher, draw);
+            let mut bring = |(voucher, bytes): (Voucher, [u8; 160]), reserved, good| {
                 packed.extend_from_slice(&bytes);
                 let now = pipeline::now().seconds();
-                let outcome = self.model.credit(&voucher, draw.reserved, draw.good, now);
+                let outcome = self.model.credit(&voucher, reserved, good, now);
                 expected.push(outcome.byte());
+            };
+            for draw in &frame.vouchers {
+                bring(voucher(&hasher, draw), draw.reserved, draw.good);
             }
-            answers.push(caller.submit(bytes::Bytes::from(packed)).await.expect("there is room"));
+            for draws in &frame.bundles {
+                for entry in bundle(&hasher, draws) {
+                    bring(entry, false, draws[0].good);
+                }
+            }
+            let brought = Brought::new(bytes::Bytes::from(packed), frame.vouchers.len());
+            answers.push(caller.submit(brought).await.expect("there is room"));
         }
         let mut outcomes = Vec::new();
         for answer in answers {
@@ -412,7 +462,7 @@ fn what_is_lost_of_a_window_is_said_to_be_lost_unless_it_left_a_moment_ago() {
         let (lane, expires_at, cumulative) = (0, GOOD_EXPIRY, 5);
         let (signer, asset, reserved, good) = (0, EUR.0, false, true);
         let draw = Draw { signer, payee, asset, lane, expires_at, cumulative, reserved, good };
-        run.frames(&[vec![draw]]).await;
+        run.frames(&[Frame { vouchers: vec![draw], ..Frame::default() }]).await;
         // The newest windows are still in memory, and are not read.
         for _ in 0..=limits::ARCHIVE_WINDOWS {
             run.close().await;
