@@ -13,6 +13,7 @@ use crate::{Engine, NetworkId, PartyId, SignerKey, Voucher};
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::path::PathBuf;
 use std::time::SystemTime;
+use tallystick_client::{AgentKey, Fields, Network};
 use tempfile::TempDir;
 
 /// 32 bytes that follow from a text.
@@ -173,6 +174,23 @@ impl World {
         cumulative: u64,
     ) -> Voucher {
         self.payers[payer].sign(self.network, self.unsigned(payee, asset, lane, cumulative))
+    }
+
+    /// A packed bundle: one signature of a payer over all of these totals, in their order.
+    ///
+    /// # Panics
+    /// When there are none, or more than 64.
+    #[must_use]
+    pub fn bundle(&self, payer: usize, entries: &[Voucher]) -> Vec<u8> {
+        let key = AgentKey::new(&self.payers[payer].secret.to_bytes());
+        let fields = |entry: &Voucher| {
+            let Voucher { signer, payee, asset, lane, expires_at, cumulative, .. } = *entry;
+            let (signer, payee) = (signer.0, payee.0);
+            Fields { signer, payee, asset, lane, expires_at, cumulative }
+        };
+        let mut entries: Vec<Fields> = entries.iter().map(fields).collect();
+        let network = Network::new(self.network.0);
+        key.sign_bundle(&network, &mut entries).expect("as many entries as a bundle takes")
     }
 
     /// A voucher's fields, for `Signer::sign`.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use std::path::Path;
-use tallystick_client::{AgentKey, Fields, Network, bundle};
+use tallystick_client::bundle;
 use tallystick_tests::wire::credential::Kind;
 use tallystick_tests::wire::{
     AddIdentityRequest, Bundle, CreateAssetRequest, Credential, Entry, Frame, GetChannelRequest,
@@ -16,19 +16,11 @@ use tallystick_tests::{
 
 use Outcome::{BadSignature, Credited, Malformed, OverLimit, SelfPayment, Stale, UnknownPayee};
 
-/// What a payer of the world pays: to whom, in which lane, up to which total.
-fn fields(world: &World, payee: PartyId, lane: u64, cumulative: u64) -> Fields {
-    let (asset, expires_at) = (World::PAIRS, world.expires_at);
-    Fields { signer: [0; 32], payee: payee.0, asset, lane, expires_at, cumulative }
-}
-
 /// A packed bundle of payer number `payer`.
 fn signed(world: &World, payer: usize, entries: &[(PartyId, u64, u64)]) -> Vec<u8> {
-    let key = AgentKey::new(&world.payers[payer].secret.to_bytes());
-    let network = Network::new(world.network.0);
-    let mut entries: Vec<Fields> =
-        entries.iter().map(|(payee, lane, total)| fields(world, *payee, *lane, *total)).collect();
-    key.sign_bundle(&network, &mut entries).unwrap()
+    let entry = |&(payee, lane, total): &_| world.unsigned(payee, World::PAIRS, lane, total);
+    let entries: Vec<_> = entries.iter().map(entry).collect();
+    world.bundle(payer, &entries)
 }
 
 /// The same, as a client sends it that would rather not pack bytes.

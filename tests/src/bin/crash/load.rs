@@ -3,8 +3,9 @@
 //! Owns how a call is made. Every answer goes into the books; a lost connection is no answer.
 
 use crate::books::{Books, Op, Told};
-use crate::pool::{PAYERS, Pool};
+use crate::pool::{Channel, PAYERS, Pool};
 use bytes::Bytes;
+use rand::seq::IteratorRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
@@ -25,6 +26,8 @@ use tonic::{Code, Status};
 const AHEAD: usize = 4;
 /// Vouchers in a frame, at most.
 const FRAME: usize = 16;
+/// Entries of a bundle, at most.
+const BUNDLE: usize = 9;
 /// Longest pause between two frames of a stream: what matters is how often the engine is killed,
 /// not how much it holds then, and a start replays all of it.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -64,7 +67,41 @@ fn frame(pool: &Pool, books: &mut Books, rng: &mut ChaCha8Rng, id: u64) -> (Fram
         known.sent = known.sent.max(place + 1);
         sent.push(Sent::Good(number, place));
     }
-    (Frame { frame_id: id, packed: packed.into(), ..Frame::default() }, sent)
+    let packed_bundles = match rng.random_range(0..4) {
+        0 => vec![bundle(pool, books, rng, &mut sent).into()],
+        _ => Vec::new(),
+    };
+    (Frame { frame_id: id, packed: packed.into(), packed_bundles, ..Frame::default() }, sent)
+}
+
+/// A bundle of one payer: the next totals of some of its channels, or old ones once more. Signed
+/// now, since which of them stand together is chosen here.
+fn bundle(pool: &Pool, books: &mut Books, rng: &mut ChaCha8Rng, sent: &mut Vec<Sent>) -> Vec<u8> {
+    let payer = rng.random_range(0..PAYERS);
+    let own = (0..pool.channels.len()).filter(|&number| pool.channels[number].payer == payer);
+    let count = rng.random_range(1..=BUNDLE);
+    let spoilt = rng.random_range(0..30) == 0;
+    let mut entries = Vec::new();
+    for number in own.sample(rng, count) {
+        let (channel, known) = (&pool.channels[number], &mut books.channels[number]);
+        let newest = known.next.min(channel.totals.len() - 1);
+        let again = newest > 0 && rng.random_range(0..100) < 15;
+        let place = if again { rng.random_range(0..newest) } else { newest };
+        let Channel { payee, asset, lane, .. } = *channel;
+        entries.push(pool.world.unsigned(payee, asset, lane, channel.totals[place]));
+        if spoilt {
+            sent.push(Sent::Spoilt);
+            continue;
+        }
+        known.next = known.next.max(place + 1);
+        known.sent = known.sent.max(place + 1);
+        sent.push(Sent::Good(number, place));
+    }
+    let mut packed = pool.world.bundle(payer, &entries);
+    if spoilt {
+        packed[32 + rng.random_range(0..64)] ^= 1 << rng.random_range(0..8);
+    }
+    packed
 }
 
 fn acked(books: &mut Books, sent: &[Sent], outcomes: &[u8]) {
@@ -95,7 +132,7 @@ pub async fn stream(mut client: Client, pool: Arc<Pool>, books: Shared, seed: u6
     loop {
         while unacked.len() < AHEAD {
             let (frame, sent) = with(&books, |books| frame(&pool, books, &mut rng, next));
-            if !frame.packed.is_empty() && frames.send(frame).await.is_err() {
+            if !sent.is_empty() && frames.send(frame).await.is_err() {
                 // Acks may still be on their way.
                 break;
             }
