@@ -53,6 +53,7 @@ impl From<ConnectError> for Error {
                 Self::Unreachable { server: url, why: cause }
             }
             ConnectError::Misfit(why) => Self::Engine(why),
+            ConnectError::NoOwner { .. } => Self::Engine(error.to_string()),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tallystick_client::voucher::Fields;
-use tallystick_client::{ConnectError, Token, Way};
+use tallystick_client::{ConnectError, Link, Token, Way};
 use tallystick_proto::v1::import_request::Item;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
@@ -23,7 +23,6 @@ use tallystick_proto::v1::{
     Status, UpsertPartyRequest,
 };
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 
 /// The rail on which parties have an account.
 pub const RAIL: &str = "iso20022";
@@ -31,7 +30,7 @@ pub const RAIL: &str = "iso20022";
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// For vouchers, which go with the caller's key.
-pub type Vouchers = VouchersClient<InterceptedService<Channel, Token>>;
+pub type Vouchers = VouchersClient<InterceptedService<Link, Token>>;
 
 /// The connections of a run.
 #[derive(Clone)]
@@ -39,7 +38,7 @@ pub struct Clients {
     /// One per connection, for vouchers.
     pub vouchers: Vec<Vouchers>,
     /// For operator calls; on a connection of its own, so that they wait behind no voucher.
-    pub operator: OperatorClient<InterceptedService<Channel, Token>>,
+    pub operator: OperatorClient<InterceptedService<Link, Token>>,
 }
 
 /// Connects to an engine, `count` times for vouchers.

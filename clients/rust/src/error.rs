@@ -29,7 +29,13 @@ impl CallError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Connect(error) => matches!(error, ConnectError::Unreachable { .. }),
+            Self::Connect(error) => match error {
+                ConnectError::Unreachable { .. } => true,
+                ConnectError::NoOwner { is_passing, .. } => *is_passing,
+                ConnectError::Input(_) | ConnectError::File { .. } | ConnectError::Misfit(_) => {
+                    false
+                }
+            },
             Self::Refused(status) => is_passing(status),
             Self::Foreign(_) => false,
         }

@@ -26,7 +26,7 @@ pub mod seller;
 pub mod voucher;
 
 pub use agent::{Agent, AgentOptions, Budget, Keep, PayError, Payment};
-pub use connect::{ConnectError, Credentials, Misfit, PORT_DEFAULT, Token, Way};
+pub use connect::{ConnectError, Credentials, Link, Misfit, PORT_DEFAULT, Token, Way};
 pub use error::CallError;
 pub use facilitator::{Answer, Facilitator, StreamError, Waiting};
 pub use key::AgentKey;

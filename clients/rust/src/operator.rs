@@ -11,21 +11,22 @@ use crate::wire::{
     Batch, CloseWindowRequest, CreateBatchRequest, GetBatchRequest, GetStatementRequest,
     GetStatusRequest, StatementLine, Status as EngineStatus, Window, WindowAssetRequest,
 };
-use crate::{ConnectError, Credentials, Token, Way};
+use crate::{ConnectError, Credentials, Link, Token, Way};
 use data_encoding::HEXLOWER;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 /// The generated client, with the caller's credential on every call.
-pub type OperatorCalls = OperatorClient<InterceptedService<Channel, Token>>;
+pub type OperatorCalls = OperatorClient<InterceptedService<Link, Token>>;
 
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Pauses before a call is made once more: some ten seconds in all, which a restart takes.
 const PAUSES_MS: [u64; 7] = [100, 200, 500, 1_000, 2_000, 3_000, 3_000];
+/// How long an owner of several nodes is looked for before there is no other try.
+const SEARCHED: Duration = Duration::from_secs(15);
 
 /// An operator's connection. Cheap to clone.
 #[derive(Clone)]
@@ -34,7 +35,8 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Connects to the engine at `server` (`HOST:PORT`, or a URL).
+    /// Connects to the engine at `server` (`HOST:PORT`, or a URL; of several nodes all of them,
+    /// with commas between).
     ///
     /// # Errors
     /// `ConnectError` when nobody answers, or who answers does not fit.
@@ -104,9 +106,10 @@ impl Operator {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
+        let from = Instant::now();
         for pause in PAUSES_MS {
             match call(self.calls()).await {
-                Err(status) if is_passing(&status) => {}
+                Err(status) if is_passing(&status) && !is_searched(&status, from) => {}
                 answer => return Ok(answer?.into_inner()),
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -216,6 +219,12 @@ impl Operator {
             }
         }
     }
+}
+
+/// Whether an owner was looked for long enough since then, and there is none.
+fn is_searched(status: &Status, from: Instant) -> bool {
+    let is_no_owner = std::error::Error::source(status).is_some_and(|why| why.is::<ConnectError>());
+    is_no_owner && from.elapsed() > SEARCHED
 }
 
 /// A request id that nobody else has.

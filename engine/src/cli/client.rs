@@ -10,12 +10,11 @@ use crate::types::NetworkId;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::path::Path;
-use tallystick_client::{ConnectError, Token, Way};
+use tallystick_client::{ConnectError, Link, Token, Way};
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tallystick_proto::v1::{GetNetworkRequest, ListPartiesRequest, Network};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 /// Names that are held at once, for lists of any length.
@@ -28,7 +27,7 @@ const _: () = assert!(PORT_DEFAULT == tallystick_client::PORT_DEFAULT);
 
 /// What a command works with: the engine and standard output.
 pub struct Session {
-    channel: Channel,
+    link: Link,
     way: Way,
     /// The assets are known once they were asked for.
     assets_known: bool,
@@ -41,28 +40,28 @@ impl Session {
     /// Connects.
     ///
     /// # Errors
-    /// `CliError::Unreachable` when no engine answers, `Misfit` when what answers does not fit;
-    /// `Input` when the address is none.
+    /// `CliError::Unreachable` when no engine answers, `Misfit` when what answers does not fit, of
+    /// several addresses `NoOwner` when none takes calls; `Input` when the address is none.
     pub async fn connect(target: &Target) -> Result<Self, CliError> {
         let way = Way::prepare(&target.server, &target.credentials)?;
-        let channel = way.connect().await?;
+        let link = way.connect().await?;
         let (assets_known, texts) = (false, Texts::default());
         let out = Output::new(target.json);
-        Ok(Self { channel, way, assets_known, texts, out })
+        Ok(Self { link, way, assets_known, texts, out })
     }
 
     /// The operators' service.
     #[must_use]
-    pub fn operator(&self) -> OperatorClient<InterceptedService<Channel, Token>> {
-        OperatorClient::with_interceptor(self.channel.clone(), self.way.token())
+    pub fn operator(&self) -> OperatorClient<InterceptedService<Link, Token>> {
+        OperatorClient::with_interceptor(self.link.clone(), self.way.token())
             .max_decoding_message_size(limits::REPLY_BYTES_MAX)
             .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
     }
 
     /// The facilitators' service.
     #[must_use]
-    pub fn vouchers(&self) -> VouchersClient<InterceptedService<Channel, Token>> {
-        VouchersClient::with_interceptor(self.channel.clone(), self.way.token())
+    pub fn vouchers(&self) -> VouchersClient<InterceptedService<Link, Token>> {
+        VouchersClient::with_interceptor(self.link.clone(), self.way.token())
             .max_decoding_message_size(limits::REPLY_BYTES_MAX)
     }
 
@@ -215,6 +214,7 @@ impl From<ConnectError> for CliError {
             ConnectError::File { path, source } => Self::File { path, source },
             ConnectError::Unreachable { url, cause } => Self::Unreachable { url, cause },
             ConnectError::Misfit(why) => Self::Misfit(why),
+            ConnectError::NoOwner { .. } => Self::NoOwner(error.to_string()),
         }
     }
 }

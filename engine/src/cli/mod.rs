@@ -236,6 +236,9 @@ pub enum CliError {
     /// Something answers, and it and this program do not fit.
     #[error("{0}")]
     Misfit(String),
+    /// None of several addresses takes calls.
+    #[error("{0}")]
+    NoOwner(String),
     /// The engine refused or failed, or its answer was lost.
     #[error("{}", call_text(status, url))]
     Call {
@@ -298,7 +301,7 @@ impl CliError {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } | Self::Misfit(_) => EXIT_UNREACHABLE,
+            Self::Unreachable { .. } | Self::Misfit(_) | Self::NoOwner(_) => EXIT_UNREACHABLE,
             Self::Call { status, .. } if client::is_lost(status) || client::is_foreign(status) => {
                 EXIT_UNREACHABLE
             }

@@ -20,13 +20,35 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// Reads one address or several, with commas between them: those of the nodes of one engine.
+    /// All speak TLS, or none. One that is named twice counts once.
+    pub fn read_all(servers: &str, has_tls_options: bool) -> Result<Vec<Self>, ConnectError> {
+        let texts: Vec<&str> = servers.split(',').map(str::trim).collect();
+        let says = |scheme: &str| texts.iter().any(|text| text.starts_with(scheme));
+        if says(TLS) && says(PLAIN) {
+            return Err(ConnectError::Input(format!(
+                "of the addresses {servers} some are https:// and some http://: the nodes of an engine all \
+                 speak TLS, or none"
+            )));
+        }
+        let has_tls = has_tls_options || says(TLS);
+        let mut found: Vec<Self> = Vec::new();
+        for text in texts {
+            let address = Self::read(text, has_tls)?;
+            if !found.iter().any(|one| one.is_same(&address)) {
+                found.push(address);
+            }
+        }
+        Ok(found)
+    }
+
     /// Reads `HOST`, `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`. Who names an authority
     /// or a certificate means TLS.
     pub fn read(server: &str, has_tls_options: bool) -> Result<Self, ConnectError> {
         let bad = || {
             ConnectError::Input(format!(
                 "--server expects HOST:PORT like 127.0.0.1:7450, or https://HOST:PORT for an engine that \
-                 speaks TLS, got {server:?}"
+                 speaks TLS, got {server:?}; of several nodes, all of them with commas between"
             ))
         };
         let (tls, rest) = match (server.strip_prefix(TLS), server.strip_prefix(PLAIN)) {
@@ -90,6 +112,16 @@ impl Address {
         Ok(Self { host, port, tls, url })
     }
 
+    /// Whether an engine means this address by what it says: `HOST:PORT`, in any case of letters.
+    pub fn is_named(&self, place: &str) -> bool {
+        let place = place.split_once("://").map_or(place, |(_, rest)| rest);
+        Self::read(place, self.tls).is_ok_and(|other| self.is_same(&other))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.host.eq_ignore_ascii_case(&other.host) && self.port == other.port
+    }
+
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -137,6 +169,38 @@ mod tests {
         }
         let address = Address::read("https://[::1]:9", false).unwrap();
         assert_eq!((address.host(), address.port(), address.is_here()), ("::1", 9, true));
+    }
+
+    #[test]
+    fn several_are_the_nodes_of_one_engine() {
+        let urls = |text, tls| {
+            let all = Address::read_all(text, tls).map_err(|error| error.to_string())?;
+            Ok::<_, String>(all.into_iter().map(|address| address.url).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            urls("a:1, b ,[::1]:3", false).unwrap(),
+            ["http://a:1", "http://b:7450", "http://[::1]:3"]
+        );
+        assert_eq!(urls("a,A:7450", false).unwrap(), ["http://a:7450"]);
+        // Who says TLS of one means it of all, and nothing travels in plain text by an oversight.
+        assert_eq!(urls("https://a:1,b:2", false).unwrap(), ["https://a:1", "https://b:2"]);
+        assert_eq!(urls("a:1,b:2", true).unwrap(), ["https://a:1", "https://b:2"]);
+        assert!(urls("https://a:1,http://b:2", false).unwrap_err().contains("all speak TLS"));
+        for bad in ["a,,b", "a,", ","] {
+            assert!(urls(bad, false).unwrap_err().contains("HOST:PORT"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_engine_names_an_address_in_its_own_letters() {
+        let address = Address::read("https://A.example:7400", false).unwrap();
+        for same in ["a.example:7400", "https://a.EXAMPLE:7400/", "http://a.example:7400"] {
+            assert!(address.is_named(same), "{same}");
+        }
+        for other in ["", "a.example", "a.example:7401", "b.example:7400", "a.example:7400/x"] {
+            assert!(!address.is_named(other), "{other}");
+        }
+        assert!(Address::read("[::1]:9", false).unwrap().is_named("[::1]:9"));
     }
 
     #[cfg(feature = "seller")]

@@ -46,7 +46,7 @@ impl Http {
     /// Reads the credentials' files; asks nobody.
     pub fn prepare(url: &str, credentials: &Credentials) -> Result<Self, ConnectError> {
         let address = Address::read_url(url, credentials.has_tls_options())?;
-        let token = credentials.load_token(&address)?;
+        let token = credentials.load_token(std::slice::from_ref(&address))?;
         let connector = Connector::new(&address, credentials.trust(&address, Speech::Http)?);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())

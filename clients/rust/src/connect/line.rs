@@ -6,6 +6,7 @@ use super::address::Address;
 use super::misfit::Misfit;
 use super::tls::Trust;
 use hyper_util::rt::TokioIo;
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -84,12 +85,31 @@ impl Connector {
     }
 }
 
+/// There is no connection: whatever was to be sent on it was not.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection")]
+pub(crate) struct NotConnected(#[source] io::Error);
+
+impl NotConnected {
+    /// Whether this is at the bottom of an error.
+    pub fn is_below(error: &(dyn Error + 'static)) -> bool {
+        let mut below = Some(error);
+        while let Some(error) = below {
+            if error.is::<Self>() {
+                return true;
+            }
+            below = error.source();
+        }
+        false
+    }
+}
+
 impl Service<Uri> for Connector {
     type Response = TokioIo<Line>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Line>>> + Send>>;
+    type Error = NotConnected;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Line>, NotConnected>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotConnected>> {
         Poll::Ready(Ok(()))
     }
 
@@ -97,7 +117,8 @@ impl Service<Uri> for Connector {
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.clone().connect());
         Box::pin(async move {
             let elapsed = || Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
-            connected.await.unwrap_or_else(|_| elapsed()).map(TokioIo::new)
+            let connected = connected.await.unwrap_or_else(|_| elapsed());
+            connected.map(TokioIo::new).map_err(NotConnected)
         })
     }
 }

@@ -2,19 +2,29 @@
 //! words what is wrong when the two sides do not fit.
 //!
 //! Owns what every client does before its first call; with the feature `cli` it is options of a
-//! command line. Knows no service and no message, and nothing of the engine's insides. TLS is
-//! always checked: there is no way to trust whoever answers.
+//! command line. Knows nothing of the engine's insides. TLS is always checked: there is no way to
+//! trust whoever answers.
+//!
+//! **Of several addresses** (the nodes of one engine) calls go to the one that owns the journal.
+//! Any of them says which (`GetNetwork`); when it dies or stands by, the next owner is looked for,
+//! and a call is made once more if it surely did not arrive, or may arrive twice ([`Link`]).
 
 mod address;
 #[cfg(feature = "seller")]
 mod http;
 mod line;
+mod link;
 mod misfit;
+mod node;
+mod nodes;
+mod repeat;
+mod sending;
 mod signed;
 mod tls;
 mod token;
 
 pub use address::PORT_DEFAULT;
+pub use link::Link;
 pub use misfit::Misfit;
 pub use token::Token;
 
@@ -22,11 +32,13 @@ pub use token::Token;
 pub(crate) use http::{Answer, Http};
 
 use address::Address;
-use line::Connector;
+use node::Node;
+use nodes::{Nodes, OWNER_WAIT};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tls::{Speech, Trust};
-use tonic::transport::{Channel, Endpoint};
+use tokio::time::Instant;
 
 /// The heading under which the options stand on a command line.
 #[cfg(feature = "cli")]
@@ -67,10 +79,10 @@ impl Credentials {
         [&self.tls_ca, &self.tls_cert, &self.tls_key].iter().any(|file| file.is_some())
     }
 
-    /// The token, if it may travel to there.
-    fn load_token(&self, address: &Address) -> Result<Token, ConnectError> {
+    /// The token, if it may travel to all of these.
+    fn load_token(&self, addresses: &[Address]) -> Result<Token, ConnectError> {
         let token = Token::load(self.token.as_deref(), self.token_file.as_deref())?;
-        token.check_way(address)?;
+        addresses.iter().try_for_each(|address| token.check_way(address))?;
         Ok(token)
     }
 
@@ -109,55 +121,84 @@ pub enum ConnectError {
     /// Somebody answers, and the two do not fit.
     #[error("{0}")]
     Misfit(String),
+    /// None of several addresses takes calls.
+    #[error("none of the addresses takes calls: {said}")]
+    NoOwner {
+        /// What each of them said, and what to do.
+        said: String,
+        /// Whether that may change by itself: one of them stands by, or may come back.
+        is_passing: bool,
+    },
 }
 
-/// The way to an engine. Cheap to clone.
+/// The way to an engine: one address, or those of several nodes, of which one owns the journal.
+/// Cheap to clone; clones share what is known of the addresses.
 #[derive(Clone)]
 pub struct Way {
-    address: Address,
-    endpoint: Endpoint,
-    connector: Connector,
+    nodes: Arc<Nodes>,
+    url: Arc<str>,
     token: Token,
-    has_own_ca: bool,
-    has_certificate: bool,
 }
 
 impl Way {
-    /// The way to the engine at `server` (`HOST:PORT`, or a URL), by these credentials. Reads their
-    /// files; asks nobody.
+    /// The way to the engine at `server` (`HOST:PORT`, or a URL; of several nodes all of them, with
+    /// commas between), by these credentials. Reads their files; asks nobody.
     ///
     /// # Errors
     /// `ConnectError` when they make no sense together, cannot be read, or a token would travel
     /// where others can read it.
     pub fn prepare(server: &str, credentials: &Credentials) -> Result<Self, ConnectError> {
-        let address = Address::read(server, credentials.has_tls_options())?;
-        let token = credentials.load_token(&address)?;
-        let connector = Connector::new(&address, credentials.trust(&address, Speech::Grpc)?);
-        let endpoint = address.endpoint()?;
-        let (has_own_ca, has_certificate) =
-            (credentials.tls_ca.is_some(), credentials.tls_cert.is_some());
-        Ok(Self { address, endpoint, connector, token, has_own_ca, has_certificate })
+        let addresses = Address::read_all(server, credentials.has_tls_options())?;
+        let urls: Vec<&str> = addresses.iter().map(Address::url).collect();
+        let url = urls.join(", ").into();
+        let token = credentials.load_token(&addresses)?;
+        let nodes = addresses.into_iter().map(|address| Node::prepare(address, credentials));
+        let nodes = Nodes::new(nodes.collect::<Result<_, _>>()?);
+        Ok(Self { nodes: Arc::new(nodes), url, token })
     }
 
-    /// Connects.
+    /// The same for a list of addresses.
     ///
     /// # Errors
-    /// `Unreachable` when nobody answers, `Misfit` when who answers does not fit.
-    pub async fn connect(&self) -> Result<Channel, ConnectError> {
-        let connected = self.endpoint.connect_with_connector(self.connector.clone()).await;
-        connected.map_err(|error| match self.misfit() {
-            Some(why) => ConnectError::Misfit(why),
-            None => ConnectError::Unreachable {
-                url: self.url().to_owned(),
-                cause: misfit::innermost(&error),
-            },
-        })
+    /// As for `prepare`.
+    pub fn prepare_all(
+        servers: &[impl AsRef<str>],
+        credentials: &Credentials,
+    ) -> Result<Self, ConnectError> {
+        let servers: Vec<&str> = servers.iter().map(AsRef::as_ref).collect();
+        Self::prepare(&servers.join(","), credentials)
     }
 
-    /// Where the engine is, as a URL.
+    /// Connects; of several addresses to the one that owns the journal, which is looked for up to
+    /// 20 s while others stand by.
+    ///
+    /// # Errors
+    /// `Unreachable` when nobody answers, `Misfit` when who answers does not fit; of several
+    /// `NoOwner`, with what each of them said.
+    pub async fn connect(&self) -> Result<Link, ConnectError> {
+        if let Some(alone) = self.nodes.alone() {
+            return Ok(Link::to(alone.open().await?));
+        }
+        let open = self.nodes.owner(Instant::now() + OWNER_WAIT).await?;
+        Ok(Link::among(self.nodes.clone(), open))
+    }
+
+    /// Whether there are several addresses.
+    #[must_use]
+    pub fn has_several(&self) -> bool {
+        self.nodes.alone().is_none()
+    }
+
+    /// What was sent on the last connection came to nothing, though it did not break: of several
+    /// addresses another one is asked first the next time.
+    pub fn leave(&self) {
+        self.nodes.leave_last();
+    }
+
+    /// Where the engine is, as a URL; of several with commas between.
     #[must_use]
     pub fn url(&self) -> &str {
-        self.address.url()
+        &self.url
     }
 
     /// What goes with every call.
@@ -167,10 +208,10 @@ impl Way {
     }
 
     /// What did not fit on the last connection that failed, and which option to give. A certificate
-    /// that the engine refuses shows at the first call only.
+    /// that the engine refuses shows at the first call only. Of several addresses `connect` makes
+    /// that call, and says it.
     #[must_use]
     pub fn misfit(&self) -> Option<String> {
-        let misfit = self.connector.misfit()?;
-        Some(misfit.say(&self.address, self.has_own_ca, self.has_certificate))
+        self.nodes.alone()?.misfit()
     }
 }

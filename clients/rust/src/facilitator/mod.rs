@@ -2,7 +2,8 @@
 //! once it is durable.
 //!
 //! Vouchers given while a frame is written make the next frame: nothing waits for company. When a
-//! connection breaks, what was not acked is sent again, in order, on the next one.
+//! connection breaks, what was not acked is sent again, in order, on the next one: of several
+//! nodes, to the one that owns the journal then.
 //!
 //! **Whether a voucher was credited is never guessed.** What an engine says of a voucher that is
 //! sent a second time is about the second sending: `STALE` says that the total is held, and what it
@@ -17,7 +18,7 @@ mod stream;
 use crate::ask::asked;
 use crate::error::CallError;
 use crate::voucher::{Fields, Outcome, VOUCHER_BYTES, Voucher};
-use crate::{Credentials, Token, Way};
+use crate::{Credentials, Link, Token, Way};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stream::{Item, Stream};
@@ -26,10 +27,9 @@ use tallystick_proto::v1::{Frame, GetNetworkRequest, Network as Terms};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel as Line;
 
 /// The generated client of the facilitators' service, with the caller's credential on every call.
-pub type VouchersCalls = VouchersClient<InterceptedService<Line, Token>>;
+pub type VouchersCalls = VouchersClient<InterceptedService<Link, Token>>;
 
 /// Vouchers that wait for a place in a frame, beside those under way: who gives more waits.
 const WAITING_MAX: usize = 4_096;
@@ -90,7 +90,8 @@ struct Ending {
 }
 
 impl Facilitator {
-    /// Starts a stream to the engine at `server` (`HOST:PORT`, or a URL). Connects by itself.
+    /// Starts a stream to the engine at `server` (`HOST:PORT`, or a URL; of several nodes all of
+    /// them, with commas between). Connects by itself.
     ///
     /// # Errors
     /// `ConnectError` when the address or the credentials make no sense.
@@ -98,8 +99,9 @@ impl Facilitator {
         Ok(Self::over(vec![Way::prepare(server, credentials)?]))
     }
 
-    /// Starts a stream to one engine that has several addresses: when a connection breaks, the next
-    /// one is tried. An address at which another network answers ends the stream.
+    /// Starts a stream to one engine to which there are several ways (tunnels, proxies): when a
+    /// connection breaks, the next one is tried. A way at which another network answers ends the
+    /// stream. Nodes of one engine are one way with several addresses, which finds their owner.
     ///
     /// # Panics
     /// Without an address, or outside of a tokio runtime.
@@ -166,7 +168,7 @@ impl Facilitator {
         let mut last = None;
         for way in self.ways.iter() {
             match way.connect().await {
-                Ok(line) => return Ok(calls(way, line)),
+                Ok(link) => return Ok(calls(way, link)),
                 Err(error) => last = Some(error),
             }
         }
@@ -208,6 +210,6 @@ impl Facilitator {
 }
 
 /// The service on a connection.
-pub(crate) fn calls(way: &Way, line: Line) -> VouchersCalls {
-    VouchersClient::with_interceptor(line, way.token())
+pub(crate) fn calls(way: &Way, link: Link) -> VouchersCalls {
+    VouchersClient::with_interceptor(link, way.token())
 }

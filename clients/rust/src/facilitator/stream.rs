@@ -69,6 +69,7 @@ impl Stream {
             self.acks = 0;
             let ended = self.connection(place).await;
             self.frames.broken();
+            self.ways[place].leave();
             let why = match ended {
                 Ok(End::Done) => return,
                 Ok(End::Broken) => None,
