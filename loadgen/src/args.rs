@@ -120,14 +120,15 @@ impl FromStr for Share {
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct RunArgs {
-    /// Where the engine listens; https://HOST:PORT for one that speaks TLS.
+    /// Where the engine listens; https://HOST:PORT for one that speaks TLS. Of several nodes all of
+    /// them, with commas between: the run goes on when another one takes over.
     #[arg(
         long,
         visible_alias = "target",
         env = "TALLYSTICK_SERVER",
         hide_env_values = true,
         default_value = "127.0.0.1:7450",
-        value_name = "HOST:PORT"
+        value_name = "HOST:PORT[,HOST:PORT...]"
     )]
     pub server: String,
     #[command(flatten)]

@@ -186,7 +186,7 @@ async fn send(args: &RunArgs, clients: &Clients, signed: &[Signed]) -> Result<An
     let (frame, depth, rate) = (usize::from(args.frame), args.depth(), args.rate);
     let sending = Sending { frame, depth, rate, stop, timeline };
     let progress = Arc::new(Progress::new("send", "vouchers", args.traffic.vouchers));
-    let answers = stream::send_all(&clients.vouchers, signed, sending, progress.clone()).await;
+    let answers = stream::send_all(clients, signed, sending, progress.clone()).await;
     progress.finish();
     answers
 }

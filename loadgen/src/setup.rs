@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tallystick_client::voucher::Fields;
-use tallystick_client::{ConnectError, Link, Token, Way};
+use tallystick_client::{CallError, ConnectError, Link, Token, Way};
 use tallystick_proto::v1::import_request::Item;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
@@ -29,6 +29,9 @@ pub const RAIL: &str = "iso20022";
 /// Largest answer that is read: exported files come in chunks of any size up to this.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// How often parties are registered, at most, when the engine's owner changes meanwhile.
+const IMPORT_TRIES: u32 = 3;
+
 /// For vouchers, which go with the caller's key.
 pub type Vouchers = VouchersClient<InterceptedService<Link, Token>>;
 
@@ -39,6 +42,8 @@ pub struct Clients {
     pub vouchers: Vec<Vouchers>,
     /// For operator calls; on a connection of its own, so that they wait behind no voucher.
     pub operator: OperatorClient<InterceptedService<Link, Token>>,
+    /// The way to the engine, for more of them.
+    pub way: Way,
 }
 
 /// Connects to an engine, `count` times for vouchers.
@@ -50,15 +55,23 @@ pub async fn connect(way: &Way, count: usize) -> Result<Clients, Error> {
         .max_decoding_message_size(ANSWER_BYTES_MAX);
     let mut vouchers = Vec::new();
     for _ in 0..count {
-        let mut client = VouchersClient::with_interceptor(way.connect().await?, way.token());
-        // A certificate that the engine refuses shows at the first call only.
-        let called = client.get_network(GetNetworkRequest {}).await;
-        if let (Err(_), Some(why)) = (called, way.misfit()) {
-            return Err(ConnectError::Misfit(why).into());
-        }
-        vouchers.push(client);
+        vouchers.push(self::vouchers(way).await?);
     }
-    Ok(Clients { vouchers, operator })
+    Ok(Clients { vouchers, operator, way: way.clone() })
+}
+
+/// A connection for vouchers.
+///
+/// # Errors
+/// As for `connect`.
+pub async fn vouchers(way: &Way) -> Result<Vouchers, ConnectError> {
+    let mut client = VouchersClient::with_interceptor(way.connect().await?, way.token());
+    // A certificate that the engine refuses shows at the first call only.
+    let called = client.get_network(GetNetworkRequest {}).await;
+    match (called, way.misfit()) {
+        (Err(_), Some(why)) => Err(ConnectError::Misfit(why)),
+        (Err(_) | Ok(_), _) => Ok(client),
+    }
 }
 
 impl Clients {
@@ -159,18 +172,31 @@ impl Clients {
     /// # Errors
     /// When the engine refuses one of them, or the call fails.
     pub async fn import(&mut self, crowd: &Arc<Crowd>, asset: u32) -> Result<u64, Error> {
-        let (tag, parties) = (crowd.tag(), crowd.parties());
-        let count = u64::try_from(parties.len()).expect("parties are counted in 32 bits");
-        let progress = Arc::new(Progress::new("parties", "parties", count));
-        let (source, counter) = (crowd.clone(), progress.clone());
-        let items = parties.flat_map(move |party| {
-            counter.add(1);
-            items(&source, &tag, party, asset)
-        });
+        let count = u64::try_from(crowd.parties().len()).expect("parties are counted in 32 bits");
         let started = Instant::now();
-        let answer = self.operator.import(tokio_stream::iter(items)).await;
-        let answer = answer.map_err(|status| Error::call("Import", &status))?.into_inner();
-        progress.finish();
+        let mut tries = 0;
+        let answer = loop {
+            let progress = Arc::new(Progress::new("parties", "parties", count));
+            let (source, tag, counter) = (crowd.clone(), crowd.tag(), progress.clone());
+            let items = crowd.parties().flat_map(move |party| {
+                counter.add(1);
+                items(&source, &tag, party, asset)
+            });
+            let answer = self.operator.import(tokio_stream::iter(items)).await;
+            progress.finish();
+            tries += 1;
+            match answer {
+                Ok(answer) => break answer.into_inner(),
+                // The next owner has what was registered, and changes nothing about it.
+                Err(status) if self.way.has_several() && tries < IMPORT_TRIES => {
+                    let failed = Error::call("Import", &status);
+                    if !CallError::from(status).is_passing() {
+                        return Err(failed);
+                    }
+                }
+                Err(status) => return Err(Error::call("Import", &status)),
+            }
+        };
         if let Some(first) = answer.failures.first() {
             return Err(Error::Import {
                 count: answer.failures.len(),

@@ -93,6 +93,12 @@ impl Sent {
             true => lines.line("outcomes", outcomes),
             false => lines.line("outcomes", format!("{outcomes} ({})", reasons.join(", "))),
         }
+        if self.connections_broken > 0 {
+            let [broken, again] =
+                [self.connections_broken, self.vouchers_sent_again].map(text::count);
+            let what = "connections broke, and streams went on at the next owner's";
+            lines.line("takeovers", format!("{broken} {what}; {again} vouchers were sent again"));
+        }
         lines.line("throughput", format!("{} vouchers/s", text::count(self.vouchers_per_second)));
         let figures = [self.ack_p50_us, self.ack_p99_us, self.ack_p999_us, self.ack_max_us];
         let [p50, p99, p999, max] = figures.map(text::micros);

@@ -3,21 +3,23 @@
 //! Owns pacing, latency and the comparison of every outcome byte with the expected one. Closed
 //! loop: each ack makes room for the next frame, and latency counts from the send. Open loop: a
 //! schedule says when each frame is due, and latency counts from there, sent late or not, so that a
-//! stall of the engine is seen by every frame that it held up (no coordinated omission).
+//! stall of the engine is seen by every frame that it held up (no coordinated omission). A takeover
+//! is a stall like any other: of several addresses a stream goes on at the next owner's.
 
-use crate::error::{Error, status_text};
+mod one;
+
+use crate::error::Error;
 use crate::progress::Progress;
-use crate::setup::Vouchers;
+use crate::setup::Clients;
 use crate::sign::Signed;
 use hdrhistogram::Histogram;
-use std::collections::{BTreeMap, VecDeque};
+use one::Stream;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use tallystick_client::voucher::outcome;
-use tallystick_proto::v1::{Ack, Frame};
+use tallystick_proto::v1::Frame;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 /// How long a stream waits for an ack before it calls the engine dead. Longer than any stall that
 /// is worth measuring.
@@ -59,6 +61,10 @@ pub struct Answers {
     pub unexpected: u64,
     /// The first of them, in full.
     pub first_unexpected: Option<String>,
+    /// Connections that broke, after which a stream went on at another one.
+    pub broken: u64,
+    /// Vouchers that were sent again then.
+    pub sent_again: u64,
 }
 
 impl Default for Answers {
@@ -73,6 +79,8 @@ impl Default for Answers {
             outcomes: BTreeMap::new(),
             unexpected: 0,
             first_unexpected: None,
+            broken: 0,
+            sent_again: 0,
         }
     }
 }
@@ -89,6 +97,8 @@ impl Answers {
         }
         self.unexpected += other.unexpected;
         self.first_unexpected = self.first_unexpected.take().or(other.first_unexpected);
+        self.broken += other.broken;
+        self.sent_again += other.sent_again;
     }
 
     /// A frame that was due at `due` was acked `now`.
@@ -101,9 +111,9 @@ impl Answers {
 /// Sends everything; ends when every frame is acked.
 ///
 /// # Errors
-/// When a stream breaks or the engine breaks the contract of acks.
+/// When a stream breaks, of several addresses for good, or the engine breaks the contract of acks.
 pub async fn send_all(
-    clients: &[Vouchers],
+    clients: &Clients,
     signed: &[Signed],
     sending: Sending,
     progress: Arc<Progress>,
@@ -122,7 +132,8 @@ pub async fn send_all(
             signed: signed.clone(),
             sending: sending.clone(),
             start,
-            client: clients[index % clients.len()].clone(),
+            client: clients.vouchers[index % clients.vouchers.len()].clone(),
+            way: clients.way.clone(),
             progress: progress.clone(),
         };
         streams.spawn(stream.run(due));
@@ -133,9 +144,6 @@ pub async fn send_all(
     }
     Ok(answers)
 }
-
-/// The answers on one stream.
-type Acks = tonic::Streaming<Ack>;
 
 /// When the frames of one stream are due.
 enum Due {
@@ -202,147 +210,6 @@ fn frame(signed: &Signed, size: usize, number: usize) -> Frame {
     let to = signed.expected.len().min((number + 1) * size);
     let id = u64::try_from(number).expect("frames are counted in 64 bits");
     signed.frame(id, number * size..to)
-}
-
-struct Stream {
-    index: usize,
-    signed: Signed,
-    sending: Sending,
-    start: Instant,
-    client: Vouchers,
-    progress: Arc<Progress>,
-}
-
-impl Stream {
-    fn frames(&self) -> usize {
-        frames(&self.signed, self.sending.frame)
-    }
-
-    fn frame(&self, number: usize) -> Frame {
-        frame(&self.signed, self.sending.frame, number)
-    }
-
-    async fn run(mut self, mut due: Due) -> Result<Answers, Error> {
-        let (mut frames, depth) = (self.frames(), self.sending.depth);
-        let mut answers = Answers::default();
-        if frames == 0 {
-            return Ok(answers);
-        }
-        let (tx, rx) = mpsc::channel(depth);
-        let mut under_way = VecDeque::with_capacity(depth);
-        under_way.push_back(due.next().await);
-        tx.send(self.frame(0)).await.expect("the receiver is at hand");
-        let opened = self.client.stream(ReceiverStream::new(rx)).await;
-        let mut acks = opened.map_err(|status| self.lost(0, status_text(&status)))?.into_inner();
-        let (mut sent, mut acked) = (1, 0);
-        while acked < frames {
-            let room = sent < frames && under_way.len() < depth && !tx.is_closed();
-            tokio::select! {
-                biased;
-                due = due.next(), if room => {
-                    if self.sending.stop.load(Ordering::Relaxed) {
-                        frames = sent;
-                        continue;
-                    }
-                    under_way.push_back(due);
-                    // A closed channel means a broken stream: the next read of an ack says why.
-                    drop(tx.send(self.frame(sent)).await);
-                    sent += 1;
-                }
-                ack = self.next_ack(&mut acks, acked) => {
-                    let ended = || self.lost(acked, "the engine ended it".into());
-                    let ack = ack?.ok_or_else(ended)?;
-                    let due = under_way.pop_front();
-                    let due = due.ok_or_else(|| self.broken("an ack without a frame".into()))?;
-                    let now = Instant::now();
-                    answers.record_latency(due, now);
-                    if self.sending.timeline {
-                        answers.timeline.push((due, now.saturating_duration_since(due)));
-                    }
-                    self.compare(acked, &ack, &mut answers)?;
-                    acked += 1;
-                }
-            }
-        }
-        answers.elapsed = self.start.elapsed();
-        let vouchers = self.signed.expected.len().min(acked * self.sending.frame);
-        answers.acked.insert(self.index, vouchers);
-        drop(tx);
-        match self.next_ack(&mut acks, acked).await? {
-            None => Ok(answers),
-            Some(_) => Err(self.broken("an ack without a frame".into())),
-        }
-    }
-
-    /// The next ack; `None` when the engine ended the stream.
-    async fn next_ack(&self, acks: &mut Acks, acked: usize) -> Result<Option<Ack>, Error> {
-        match tokio::time::timeout(PATIENCE, acks.message()).await {
-            Ok(Ok(ack)) => Ok(ack),
-            Ok(Err(status)) => Err(self.lost(acked, status_text(&status))),
-            Err(_) => Err(self.lost(acked, format!("no ack for {} s", PATIENCE.as_secs()))),
-        }
-    }
-
-    /// Compares one ack with what was expected of its frame.
-    fn compare(&self, number: usize, ack: &Ack, answers: &mut Answers) -> Result<(), Error> {
-        let size = self.sending.frame;
-        let expected = &self.signed.expected[number * size..];
-        let expected = &expected[..size.min(expected.len())];
-        if usize::try_from(ack.frame_id) != Ok(number) {
-            return Err(self.broken(format!("the ack of frame {number} names {}", ack.frame_id)));
-        }
-        if ack.outcomes.len() != expected.len() {
-            let (got, sent) = (ack.outcomes.len(), expected.len());
-            return Err(
-                self.broken(format!("{got} outcomes for the {sent} vouchers of frame {number}"))
-            );
-        }
-        let (mut credited, mut stale, mut rejected) = (0, 0, 0);
-        for (place, (&got, &expected)) in ack.outcomes.iter().zip(expected).enumerate() {
-            *answers.outcomes.entry(got).or_default() += 1;
-            match got {
-                outcome::CREDITED => credited += 1,
-                outcome::STALE => stale += 1,
-                _ => rejected += 1,
-            }
-            if got != expected {
-                answers.unexpected += 1;
-                let voucher = number * size + place;
-                let tell = || self.describe(voucher, ack, expected, got);
-                answers.first_unexpected.get_or_insert_with(tell);
-            }
-        }
-        if (credited, stale, rejected) != (ack.credited, ack.stale, ack.rejected) {
-            return Err(self.broken(format!("the counts of ack {number} are not its outcomes'")));
-        }
-        if credited > 0 && ack.lsn == 0 {
-            return Err(self.broken(format!("ack {number} credits vouchers but names no lsn")));
-        }
-        self.progress.add(u64::try_from(expected.len()).expect("a frame is small"));
-        answers.frames += 1;
-        Ok(())
-    }
-
-    fn describe(&self, voucher: usize, ack: &Ack, expected: u8, got: u8) -> String {
-        format!(
-            "stream {}, frame {}, lsn {}, voucher {} of the stream: expected {}, got {}; {}",
-            self.index,
-            ack.frame_id,
-            ack.lsn,
-            voucher,
-            outcome::name(expected),
-            outcome::name(got),
-            self.signed.describe(voucher)
-        )
-    }
-
-    fn lost(&self, acked: usize, why: String) -> Error {
-        Error::Lost { stream: self.index, acked, frames: self.frames(), why }
-    }
-
-    fn broken(&self, what: String) -> Error {
-        Error::Contract { stream: self.index, what }
-    }
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub async fn send(
         std::future::pending::<Result<Answers, Error>>().await
     };
     let answers = tokio::select! {
-        answers = send_all(&clients.vouchers, &pool.signed, sending, progress.clone()) => answers,
+        answers = send_all(clients, &pool.signed, sending, progress.clone()) => answers,
         never = ended => never,
     };
     progress.finish();
