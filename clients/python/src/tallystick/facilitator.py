@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -14,6 +15,7 @@ from .connect import Metadata, connect
 from .engine import Network
 from .errors import TallystickError
 from .money import Asset
+from .nodes import NoOwnerError
 from .token import Credential
 from .v1 import vouchers_pb2, vouchers_pb2_grpc
 from .voucher import VOUCHER_BYTES, Channel, Voucher
@@ -24,6 +26,8 @@ NAMES: dict[int, str] = {number: name.removeprefix("OUTCOME_").lower() for name,
 FRAME_VOUCHERS, UNREAD_VOUCHERS = 4_096, 16_384
 # What to send again comes at once the first time, then after longer and longer pauses.
 PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
+# How long an ack may be owed before the connection is given up: an engine acks within milliseconds, one that is cut off never.
+ACK_SECONDS = 30.0
 # Trouble that another try does not mend.
 FINAL = (
     grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT,
@@ -57,8 +61,9 @@ class Headroom:
 class Facilitator:
     """A connection for one who brings vouchers."""
 
-    def __init__(self, server: str, credential: Credential | None = None, *, tls_ca: str | None = None) -> None:
-        """`server` is `HOST:PORT` on this machine, or `https://HOST:PORT`."""
+    def __init__(self, server: str | Sequence[str], credential: Credential | None = None, *, tls_ca: str | None = None) -> None:
+        """`server` is `HOST:PORT` on this machine, or `https://HOST:PORT`; of several nodes all of them, as a list or with
+        commas between: calls go to the one that owns the journal."""
         self._channel, self._caller = connect(server, credential, tls_ca)
         self._stub = vouchers_pb2_grpc.VouchersStub(self._channel)
 
@@ -128,6 +133,8 @@ class VoucherStream:
         self._is_closed = False
         self._failed: BaseException | None = None
         self._call: grpc.Call | None = None
+        # When the last ack came, or the connection began.
+        self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="tallystick-stream", daemon=True)
         self._thread.start()
 
@@ -182,7 +189,8 @@ class VoucherStream:
             except BaseException as failed:
                 self._fail(failed)
                 return
-            if error is not None and error.code() in FINAL:
+            is_wrong_list = isinstance(error, NoOwnerError) and error.names_another
+            if error is not None and (error.code() in FINAL or is_wrong_list):
                 self._fail(TallystickError(f"{error.code().name}: {error.details()}"))
                 return
             attempt = 0 if self._first > before else attempt + 1
@@ -192,9 +200,11 @@ class VoucherStream:
                 self._changed.wait_for(lambda: self._failed is not None, PAUSES[min(attempt, len(PAUSES) - 1)])
 
     def _read(self, generation: int) -> None:
+        self._heard = time.monotonic()
         call = self._stub.Stream(self._written(generation), metadata=self._caller())
         self._call = call
         for ack in call:
+            self._heard = time.monotonic()
             with self._changed:
                 frame = self._frames[0]
             found = _ack(ack)
@@ -215,15 +225,19 @@ class VoucherStream:
             number = self._first
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: generation != self._generation or self._failed or self._is_closed
-                    or number < self._first + len(self._frames))
+                while not self._changed.wait_for(
+                        lambda: generation != self._generation or self._failed or number < self._first + len(self._frames)
+                        or (self._is_closed and not self._frames), ACK_SECONDS / 6):
+                    if self._frames and self._call is not None and time.monotonic() - self._heard > ACK_SECONDS:
+                        self._call.cancel()  # type: ignore[no-untyped-call]
                 if generation != self._generation or self._failed:
                     return
                 if number >= self._first + len(self._frames):
                     return  # closed, and all is written
                 frame = self._frames[number - self._first]
                 frame.tries += 1
+                if number == self._first:
+                    self._heard = time.monotonic()
             yield vouchers_pb2.Frame(frame_id=number, packed=frame.packed)
             number += 1
 

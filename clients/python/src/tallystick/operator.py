@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from .connect import connect
 from .money import Asset
@@ -19,8 +19,9 @@ class Operator:
 
     Every other call: `operator.stub.GetWindow(request, metadata=operator.caller())`."""
 
-    def __init__(self, server: str, credential: Credential | None = None, *, tls_ca: str | None = None) -> None:
-        """`server` is `HOST:PORT` on this machine, or `https://HOST:PORT`."""
+    def __init__(self, server: str | Sequence[str], credential: Credential | None = None, *, tls_ca: str | None = None) -> None:
+        """`server` is `HOST:PORT` on this machine, or `https://HOST:PORT`; of several nodes all of them, as a list or with
+        commas between: calls go to the one that owns the journal."""
         self._channel, self.caller = connect(server, credential, tls_ca)
         self.stub = operator_pb2_grpc.OperatorStub(self._channel)
 
