@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests test-console demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-mixes bench-overload bench-peers bench-plots lint clean-demo \
+.PHONY: help setup setup-tests test-console demo demo-x402 demo-cluster x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-mixes bench-overload bench-peers bench-plots lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos cluster-chaos age sim sim-canary check \
   rocksdb
 
@@ -28,6 +28,9 @@ DEMO_KEEP ?=
 # Calls that the demo of x402 pays for.
 DEMO_CALLS ?= 30000
 DEMO_X402_DIR ?= target/demo-x402
+# Vouchers that the demo of a cluster sends while engines and servers are killed: 40000 at least.
+DEMO_CLUSTER_VOUCHERS ?= 60000
+DEMO_CLUSTER_DIR ?= target/demo-cluster
 # Kills of `make crash`, and how long it stops the engine once.
 ROUNDS ?= 1000
 STOP_SECONDS ?= 30
@@ -129,6 +132,11 @@ demo: rocksdb ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check 
 demo-x402: rocksdb ## Three agents pay a shop on Express for DEMO_CALLS calls; one leg each; all books compared
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@examples/x402/run.sh $(abspath $(ENGINE)) $(abspath $(DEMO_X402_DIR)) $(DEMO_CALLS)
+
+demo-cluster: rocksdb ## Three engines on three NATS servers: the owner and a server are killed under load; all books compared
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@nats=$$(tests/nats/setup) && examples/cluster/demo.py --engine $(abspath $(ENGINE)) --loadgen $(abspath $(LOADGEN)) \
+	  --nats $$nats --dir $(DEMO_CLUSTER_DIR) --vouchers $(DEMO_CLUSTER_VOUCHERS)
 
 test: setup-tests test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client, client libraries
 	@tests/nats/setup >/dev/null
@@ -306,7 +314,7 @@ miri-verify: ## Run the verifier's unit tests under miri (nightly, miri)
 	  $(CARGO) +nightly miri test --locked -p tallystick-verify --lib -- $(MIRI_TESTS)
 
 clean-demo: ## Remove what the demo left
-	rm -rf -- $(DEMO_DIR) $(DEMO_X402_DIR)
+	rm -rf -- $(DEMO_DIR) $(DEMO_X402_DIR) $(DEMO_CLUSTER_DIR)
 
 .PHONY: binaries faults
 # The engine with fail points, and the simulator with planted bugs, for tests: other binaries, so that the

@@ -64,7 +64,7 @@ def check_links():
     """Every link of the pages leads to a file that is there, and to a heading in it."""
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "adr").glob("*.md"),
              *(ROOT / name / "README.md" for name in
-               ("findings", "tests", "clients/typescript", "clients/python", "examples/x402"))]
+               ("findings", "tests", "clients/typescript", "clients/python", "examples/x402", "examples/cluster"))]
     for page in pages:
         for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
             if link.startswith(("https://", "http://")):
