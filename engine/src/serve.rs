@@ -21,7 +21,7 @@ mod store;
 mod tasks;
 
 use crate::api::{
-    Backups, Behind, Codes, Door, Edge, OperatorApi, Operators, Refused, VouchersApi, webhooks,
+    Backups, Behind, Codes, Door, Edge, Now, OperatorApi, Operators, Refused, VouchersApi, webhooks,
 };
 use crate::config::{Config, FolderSettings};
 use crate::faults;
@@ -300,13 +300,13 @@ fn serve_edge(
         let behind = Behind::of(&engine, &edge, over_http, hooks).await;
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(engine.clone(), access.clone(), stopping.clone());
-        let (visits, started_at) = (edge.visits.clone(), edge.started_at);
+        let (visits, now) = (edge.visits.clone(), Now::start(&engine, &edge, &stopping));
         let console = (engine.clone(), edge.codes.clone(), &access);
-        let operator = OperatorApi::new(engine, edge, audit_log.clone());
+        let operator = OperatorApi::new(engine, (edge, now.clone()), audit_log.clone());
         let services = Services::new(vouchers, operator, audit_log);
         let (health, routes) = over_grpc(&services, access.clone()).await;
         let grpc = doors.open(routes)?;
-        doors.open_console(config, &services, console, started_at)?;
+        doors.open_console(config, &services, console, now)?;
         drop(services);
         let addr = grpc.address();
         visits.get_or_init(|| grpc.visits());

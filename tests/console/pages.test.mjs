@@ -174,6 +174,21 @@ test("the legs of a batch, largest first, and those in one state", async () => {
   await desk.close();
 });
 
+test("parties by how near their limit they are, by the page, of one asset at a time", async () => {
+  const desk = await Desk.open(browser, world, "dave");
+  const { page } = desk;
+  await desk.go("/parties");
+  const card = page.locator("section", { has: page.getByRole("heading", { name: "Nearest to their limit" }) });
+  await card.getByRole("button", { name: "EUR" }).click();
+  const first = card.locator("tr[data-row]").first();
+  await first.getByRole("link", { name: NEAR }).waitFor();
+  assert.match(await first.innerText(), /93 %.*0\.930000 EUR/s);
+  await card.getByRole("button", { name: "Next" }).click();
+  await card.locator(".pager .num", { hasText: "11–20" }).waitFor();
+  await desk.lines();
+  await desk.close();
+});
+
 test("amounts are whole, exact and right-aligned; ids are shown in full on focus; times in both zones", async () => {
   const desk = await Desk.open(browser, world, "bob");
   const { page } = desk;

@@ -352,7 +352,7 @@ fn read(scratch: &TempDir, name: &str) -> String {
 }
 
 /// A program, with none of this process's own settings for the engine.
-fn clean(program: &Path) -> Command {
+pub(crate) fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     let ours = std::env::vars_os().map(|(name, _)| name);
     for name in ours.filter(|name| name.to_string_lossy().starts_with("TALLYSTICK_")) {

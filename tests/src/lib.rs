@@ -26,6 +26,7 @@ pub mod raw;
 pub mod receiver;
 pub mod rights;
 mod seen;
+pub mod terminal;
 pub mod tls;
 mod voucher;
 mod world;

@@ -209,8 +209,11 @@ async fn whoever_is_revoked_or_gets_another_key_is_out() {
     client.operator.rotate_identity(with(&first, rotated)).await.unwrap();
     let revoked = RevokeIdentityRequest { request_id: request_id("x"), name: "eve".to_owned() };
     client.operator.revoke_identity(with(OPERATOR, revoked)).await.unwrap();
-    for (browser, mut live) in gone {
-        while live.event().is_some() {}
+    for ((browser, mut live), why) in gone.into_iter().zip(["something else", "revoked"]) {
+        let told = std::iter::from_fn(|| live.event()).last();
+        let (event, said) = told.expect("it was told something");
+        assert_eq!(event, "ended", "the last word says why: {said}");
+        assert!(said["message"].as_str().unwrap().contains(why), "{said}");
         for reply in [browser.get("/api/me"), browser.call("GetStatus", "{}")] {
             assert_eq!((reply.status, reply.code().as_str()), (401, "UNAUTHENTICATED"));
         }

@@ -22,8 +22,9 @@ use tonic::transport::Channel;
 use tower::{Service as _, ServiceExt as _};
 
 const ASSET: u32 = World::CLEARED;
-/// What the console does not have: streams that are sent, and a further login.
-const NOT_HERE: [&str; 4] = ["Stream", "Submit", "Import", "CreateConsoleLogin"];
+/// What the console does not have: streams that are sent, a further login, and what goes on, of
+/// which its pages are told.
+const NOT_HERE: [&str; 5] = ["Stream", "Submit", "Import", "CreateConsoleLogin", "WatchNow"];
 
 /// An engine with a console, payers and payees, and a batch.
 struct House {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tallystick_tests::console::{Browser, OPERATOR, OURS, add, ask, key_of, launch, logins};
 use tallystick_tests::keys::with;
 use tallystick_tests::wire::{GetStatusRequest, RevokeIdentityRequest, Role};
-use tallystick_tests::{Client, Engine, request_id, until};
+use tallystick_tests::{Client, Engine, request_id, run_cli, until};
 use tempfile::TempDir;
 
 fn engine() -> (Engine, TempDir) {
@@ -178,6 +178,30 @@ async fn whoever_sees_its_own_alone_takes_no_call_of_the_desk() {
         done.store(true, Ordering::Relaxed);
         assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     });
+}
+
+/// It was no call, and so whoever sent it did so as often as they liked, and nobody saw it.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_that_is_no_message_counts_as_its_call_and_has_a_line() {
+    let (engine, dir) = engine();
+    let mut client = Client::connect(&engine).await;
+    let browser = Browser::logged_in(&engine, &add(&mut client, "fac", Role::Facilitator).await);
+    let nonsense = || told(&browser.call("GetChannel", "{\"nonsense\":1}"));
+    assert_eq!(nonsense(), (400, "INVALID_ARGUMENT".to_owned()));
+    assert!((0..5_000).any(|_| nonsense().0 == 429), "it has the pace of calls");
+    let data = dir.path().join("data").into_os_string().into_string().unwrap();
+    let shown = |result: &str| {
+        let args = ["audit-log", "--data-dir", &data, "--call", "GetChannel", "--json"];
+        let results = ["--result", result, "--result", "OK"];
+        let output = run_cli(&[&args[..], &results].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for result in ["INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"] {
+        let line = until("the line is there", || shown(result).lines().next().map(str::to_owned));
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let said = (&line["name"], &line["via"], &line["result"]);
+        assert_eq!(said, (&"fac".into(), &"console".into(), &result.into()), "{line}");
+    }
 }
 
 /// Of two the last counted, and whoever looked at the first saw another request.

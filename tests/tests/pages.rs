@@ -1,11 +1,12 @@
 //! Long lists by the page, the largest first: of a window's obligations and positions, of a batch's
 //! legs, and the newest of the history.
 
+use bytes::Bytes;
 use tallystick_tests::wire::{
     Batch, FindLegsRequest, GetWindowRequest, Leg, LegState, ListAuditLogRequest,
-    ListHistoryRequest, NetPosition, Obligation, WindowAssetRequest,
+    ListExposuresRequest, ListHistoryRequest, NetPosition, Obligation, WindowAssetRequest,
 };
-use tallystick_tests::{Cli, Client, Deployment, World};
+use tallystick_tests::{Cli, Client, Deployment, Outcome, World, limit_request};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Response, Status, Streaming};
 
@@ -88,6 +89,54 @@ async fn obligations_and_positions_come_by_the_page_in_either_order() {
 }
 
 #[tokio::test]
+async fn parties_come_by_how_near_their_limit_they_are() {
+    let mut house = Deployment::new(4, 1).await;
+    let (world, client) = (&house.world, &mut house.client);
+    // Of limits of their own: a half, all, a third and nothing of it is used.
+    let used =
+        [(4_000_000, 2_000_000), (1_000_000, 1_000_000), (9_000_000, 3_000_000), (5_000_000, 0)];
+    for (payer, (limit, paid)) in used.into_iter().enumerate() {
+        let party = world.payers[payer].party;
+        let limit = limit_request(party, ASSET, &limit.to_string());
+        client.operator.set_credit_limit(limit).await.unwrap();
+        if paid > 0 {
+            let voucher = world.pay(payer, world.payees[0], ASSET, 1, paid);
+            assert_eq!(client.pay(&[voucher]).await, [Outcome::Credited]);
+        }
+    }
+    let asked = |skip, limit| ListExposuresRequest { asset: ASSET, skip, limit };
+    let all = client.operator.list_exposures(asked(0, 0)).await.unwrap().into_inner();
+    let id = |payer: usize| Bytes::copy_from_slice(&world.payers[payer].party.0);
+    let ids: Vec<Bytes> = all.exposures.iter().map(|of| of.party_id.clone()).collect();
+    assert_eq!(ids, [1, 0, 2, 3].map(id), "{all:?}");
+    assert_eq!((all.total, all.sorted), (4, 4));
+    let first = &all.exposures[0];
+    assert_eq!((&*first.credit_limit, &*first.unsettled), ("1000000", "1000000"));
+    // That order is kept: whoever turns pages sees each once.
+    let mut paged = Vec::new();
+    for skip in 0..4 {
+        paged.extend(
+            client.operator.list_exposures(asked(skip, 1)).await.unwrap().into_inner().exposures,
+        );
+    }
+    assert_eq!(paged, all.exposures);
+    for skip in [4, u64::MAX] {
+        let behind = client.operator.list_exposures(asked(skip, 9)).await.unwrap().into_inner();
+        assert!(behind.exposures.is_empty() && behind.total == 4);
+    }
+    let nothing = ListExposuresRequest { asset: 77, ..Default::default() };
+    let status = client.operator.list_exposures(nothing).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "{status}");
+    let asset = ASSET.to_string();
+    let list =
+        ["party", "list", "--by", "exposure", "--asset", &asset, "--skip", "1", "--limit", "2"];
+    let shown = Cli(&house.engine).lines(&list);
+    let used: Vec<&str> = shown.iter().map(|of| of["used"].as_str().unwrap()).collect();
+    assert_eq!(used, ["50.00 %", "33.33 %"]);
+    Cli(&house.engine).fails(&["party", "list", "--by", "exposure"], 2, "--asset");
+}
+
+#[tokio::test]
 async fn legs_of_a_batch_come_by_state_and_the_largest_first() {
     let (mut house, batch) = house().await;
     let listed: Vec<Leg> = house.client.legs(&batch).await;
@@ -99,7 +148,7 @@ async fn legs_of_a_batch_come_by_state_and_the_largest_first() {
         limit,
         ..Default::default()
     };
-    let (mut found, mut next) = (Vec::new(), bytes::Bytes::new());
+    let (mut found, mut next) = (Vec::new(), Bytes::new());
     loop {
         let request = FindLegsRequest { next, ..asked(&[LegState::Ready], 2) };
         let answer = client.operator.find_legs(request).await.unwrap().into_inner();
@@ -118,7 +167,7 @@ async fn legs_of_a_batch_come_by_state_and_the_largest_first() {
     let sent = client.operator.find_legs(asked(&[LegState::Sent, LegState::Unknown], 5)).await;
     assert!(sent.unwrap().into_inner().legs.is_empty(), "nothing has left");
     for wrong in [
-        FindLegsRequest { batch_id: bytes::Bytes::new(), ..asked(&[], 5) },
+        FindLegsRequest { batch_id: Bytes::new(), ..asked(&[], 5) },
         FindLegsRequest { states: vec![0], ..asked(&[], 5) },
         FindLegsRequest { states: vec![99], ..asked(&[], 5) },
     ] {
@@ -170,7 +219,7 @@ async fn the_audit_log_is_read_newest_first_and_each_line_once() {
     // Lines are written a moment after the answer.
     let mut lines = Vec::new();
     while lines.len() < 7 {
-        let (mut next, mut found) = (bytes::Bytes::new(), Vec::new());
+        let (mut next, mut found) = (Bytes::new(), Vec::new());
         loop {
             let page = client.operator.list_audit_log(asked(next, 3)).await.unwrap().into_inner();
             assert!(page.lines.len() <= 3);

@@ -12,7 +12,7 @@ const CALLS = {
   ListWindows: READERS, ListBatches: READERS, FindLegs: [...READERS, "party"], ListNetPositions: READERS, FindIds: READERS,
   GetStatement: [...READERS, "party"], ListSigners: [...READERS, "party"], ListHistory: [...READERS, "party"],
   ListIdentities: [...READERS, "party", "facilitator"], GetStatus: READERS, ListTroubles: READERS, ListAuditLog: READERS,
-  GetExposure: [...READERS, "party", "facilitator"], GetProof: [...READERS, "party"], ListProposals: READERS,
+  GetExposure: [...READERS, "party", "facilitator"], GetProof: [...READERS, "party"], ListProposals: READERS, ListExposures: READERS,
 };
 
 export const may = (who, name) => !!who && (who.role === "anyone" || (CALLS[name] ?? READERS).includes(who.role));

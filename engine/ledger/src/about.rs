@@ -24,6 +24,8 @@ pub struct About {
     pub window: Option<WindowNumber>,
     /// The batch.
     pub batch: Option<BatchId>,
+    /// Of it, the one leg: its place.
+    pub leg: Option<u32>,
     /// The rest, in a few words.
     pub text: String,
 }
@@ -278,7 +280,7 @@ impl LegEvent {
             }
             Self::Proposed(e) => {
                 let text = format!("leg {} to {}: {}", e.leg, e.to.name(), e.evidence);
-                About { batch: Some(e.batch), text, ..none }
+                About { batch: Some(e.batch), leg: Some(e.leg), text, ..none }
             }
             Self::Released(e) => {
                 let text = format!("{} parties", e.releases.len());

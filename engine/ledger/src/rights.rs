@@ -121,6 +121,7 @@ calls! {
     SetCreditLimit      "Operator" no  no  yes no  no;
     RecordDeposit       "Operator" no  no  yes no  no;
     GetExposure         "Operator" own own yes yes yes;
+    ListExposures       "Operator" no  no  yes yes yes;
     Import              "Operator" no  no  yes no  no;
     CloseWindow         "Operator" no  no  yes no  no;
     GetWindow           "Operator" no  no  yes yes yes;
@@ -166,6 +167,7 @@ calls! {
     CreateBackup        "Operator" no  no  yes no  no;
     ReleaseHold         "Operator" no  no  yes yes no;
     GetStatus           "Operator" no  no  yes yes yes;
+    WatchNow            "Operator" no  no  yes yes yes;
     RevealParty         "Operator" no  own yes yes yes;
     CreateConsoleLogin  "Operator" own own yes own own;
     ListAuditLog        "Operator" no  no  yes yes yes;

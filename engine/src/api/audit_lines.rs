@@ -49,10 +49,22 @@ fn read(
 }
 
 fn message(line: Line) -> v1::AuditLine {
-    let Line { at, who, certificate, from, call, request_id, about, result, took_us } = line;
+    let Line { at, who, certificate, from, via, call, request_id, about, result, took_us } = line;
     let Who { name, role } = who;
     let certificate = certificate.unwrap_or_default();
-    v1::AuditLine { at, name, role, certificate, from, call, request_id, about, result, took_us }
+    v1::AuditLine {
+        at,
+        name,
+        role,
+        certificate,
+        from,
+        call,
+        request_id,
+        about,
+        result,
+        took_us,
+        via,
+    }
 }
 
 /// Where reading stands, opaque to whoever gets it.

@@ -165,7 +165,7 @@ fn entry(
     keys: &OperatorKeys,
 ) -> Result<v1::HistoryEntry, JournalError> {
     let Envelope { caller: Caller { name, role, via }, request } = envelope;
-    let About { party, mut signer, asset, window, batch, mut text } = event.about();
+    let About { party, mut signer, asset, window, batch, leg, mut text } = event.about();
     let own = |operator: &str| keys.in_force(operator, lsn);
     let confirmed = confirms.as_ref();
     let is_signed = confirmed.map_or_else(|| event.is_signed(), Confirmation::is_signed);
@@ -204,5 +204,6 @@ fn entry(
         signed_with: bytes(signed_with.map(|key| key.0)),
         proposal: bytes(confirms.as_ref().map(|of| of.proposal.0)),
         proposer: confirms.map(|of| of.proposer).unwrap_or_default(),
+        leg,
     })
 }

@@ -3,7 +3,8 @@
 
 use super::batches::batch_state;
 use super::messages::{
-    asset_listed, id, leg_as_known, leg_state, money, party_message, signer_message,
+    asset_listed, exposure_message, id, leg_as_known, leg_state, money, party_message,
+    signer_message,
 };
 use super::status::{invalid, storage};
 use crate::journal::JournalError;
@@ -216,6 +217,24 @@ async fn legs_named(
     Ok(engine.legs(batch, Vec::new(), look).await?)
 }
 
+/// A page of parties, the nearest to their limit first.
+pub(super) async fn exposures(
+    engine: &Engine,
+    asked: v1::ListExposuresRequest,
+) -> Result<v1::ListExposuresResponse, Status> {
+    let asset = AssetNumber(asked.asset);
+    engine.ask(|control| control.asset(asset).map(|_| ())).await?;
+    let nearest = engine.nearest(asset).await?;
+    let (all, skip) = (&nearest.first, usize::try_from(asked.skip).unwrap_or(usize::MAX));
+    let some = all.iter().skip(skip).take(page(asked.limit));
+    Ok(v1::ListExposuresResponse {
+        exposures: some.map(|(party, of)| exposure_message(*party, asset, *of)).collect(),
+        total: nearest.total,
+        sorted: u64::try_from(all.len()).expect("a length fits 64 bits"),
+        at_us: nearest.at.0,
+    })
+}
+
 /// Legs by what is known of them.
 pub(super) async fn legs(
     engine: &Engine,
@@ -270,7 +289,7 @@ fn leg_state_asked(state: i32) -> Result<LegState, Status> {
 }
 
 fn found_leg(found: FoundLeg) -> v1::FoundLeg {
-    let FoundLeg { leg, state, facts, proposal, of, sent } = found;
+    let FoundLeg { leg, state, facts, proposal, of, index, sent } = found;
     let (sent_at, file) = sent.unwrap_or_default();
     v1::FoundLeg {
         leg: Some(leg_as_known(&leg, state, facts, proposal.as_ref())),
@@ -281,6 +300,7 @@ fn found_leg(found: FoundLeg) -> v1::FoundLeg {
         sent_at_us: sent_at.0,
         batch_at_us: of.computed_at.0,
         file,
+        index,
     }
 }
 

@@ -22,6 +22,7 @@ mod legs;
 mod limited;
 mod lists;
 mod messages;
+mod now;
 mod operator;
 mod operator_keys;
 mod pace;
@@ -50,6 +51,7 @@ pub use door::{
 };
 pub use front::{Behind, Front};
 pub use held::Edge;
+pub use now::Now;
 pub use operator::OperatorApi;
 pub use trail::Trail;
 pub use vouchers::VouchersApi;

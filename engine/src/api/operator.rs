@@ -2,17 +2,16 @@
 
 mod service;
 mod stands;
-
 pub use service::OperatorApi;
 
 use super::access::{caller, entrant, own};
-use super::messages::{asset_message, id};
+use super::messages::id;
+use super::now::Watching;
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
     audit_lines, backups, batches, budgets, console, evidence, history, identities, legs, lists,
     operator_keys, parties, proposals, reconcile, registration, statement, troubles, windows,
 };
-use crate::ledger::Wish;
 use crate::types::{PartyId, WindowNumber};
 use service::Answer;
 use tallystick_proto::v1;
@@ -22,11 +21,7 @@ use tonic::{Request, Response, Streaming};
 impl v1::operator_server::Operator for OperatorApi {
     async fn create_asset(&self, request: Request<v1::CreateAssetRequest>) -> Answer<v1::Asset> {
         let caller = caller(&request);
-        let asked = registration::asset_wish(request.into_inner())?;
-        let Wish::CreateAsset { asset, .. } = &asked.1 else { unreachable!("an asset is created") };
-        let message = asset_message(asset);
-        self.wish(caller, asked).await?;
-        Ok(Response::new(message))
+        self.new_asset(caller, request.into_inner()).await
     }
 
     async fn list_assets(
@@ -118,12 +113,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::SetCreditLimitRequest>,
     ) -> Answer<v1::Exposure> {
         let caller = caller(&request);
-        let asked = registration::limit_wish(request.into_inner())?;
-        let Wish::SetCreditLimit { party, asset, .. } = &asked.1 else {
-            unreachable!("a limit is set")
-        };
-        let (party, asset) = (*party, *asset);
-        self.expose(caller, asked, (party, asset)).await
+        self.limit(caller, request.into_inner()).await
     }
 
     async fn record_deposit(
@@ -131,17 +121,20 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::RecordDepositRequest>,
     ) -> Answer<v1::Exposure> {
         let caller = caller(&request);
-        let asked = registration::deposit_wish(request.into_inner())?;
-        let Wish::RecordDeposit { party, asset, .. } = &asked.1 else {
-            unreachable!("a deposit is recorded")
-        };
-        let (party, asset) = (*party, *asset);
-        self.expose(caller, asked, (party, asset)).await
+        self.deposit(caller, request.into_inner()).await
     }
 
     async fn get_exposure(&self, request: Request<v1::GetExposureRequest>) -> Answer<v1::Exposure> {
         let own = own(&request);
         parties::exposure(&self.engine, &own, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_exposures(
+        &self,
+        request: Request<v1::ListExposuresRequest>,
+    ) -> Answer<v1::ListExposuresResponse> {
+        let _place = self.lists.take(&request)?;
+        lists::exposures(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn import(
@@ -491,6 +484,14 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<v1::ListAuditLogResponse> {
         let _place = self.lists.take(&request)?;
         audit_lines::list(&self.audit_log, request.into_inner()).await.map(Response::new)
+    }
+
+    type WatchNowStream = Watching;
+    async fn watch_now(
+        &self,
+        request: Request<v1::WatchNowRequest>,
+    ) -> Answer<Self::WatchNowStream> {
+        self.now.watch(&request).map(Response::new)
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {

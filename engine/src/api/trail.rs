@@ -19,6 +19,9 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 
+/// What has come by a page.
+const CONSOLE: &str = "console";
+
 tokio::task_local! {
     /// What is known of the call that this task answers.
     static NOTE: Note;
@@ -146,6 +149,7 @@ impl Entry {
             who: Who::default(),
             certificate: peer.and_then(|peer| peer.certificate.clone()),
             from: peer.map_or(String::new(), |peer| peer.address.to_string()),
+            via: via(request.extensions().get()),
             // What is no call is whatever a stranger sends, of any length.
             call: Call::at(path).map_or("?", Call::name).to_owned(),
             request_id: String::new(),
@@ -180,6 +184,11 @@ impl Drop for Entry {
     }
 }
 
+/// By what a call comes: a page's says beforehand as whom.
+fn via(known: Option<&super::access::Known>) -> String {
+    known.map_or(String::new(), |_| CONSOLE.to_owned())
+}
+
 /// Writes a line of what is no call of a service: a login, and what ends it. Who it was, by name
 /// and role, is empty where nobody was let in.
 pub(super) async fn says(
@@ -195,6 +204,7 @@ pub(super) async fn says(
         who: Who { name: name.to_owned(), role: role.to_owned() },
         certificate: peer.certificate.clone(),
         from: peer.address.to_string(),
+        via: CONSOLE.to_owned(),
         call: what.to_owned(),
         request_id: String::new(),
         about: BTreeMap::new(),

@@ -36,9 +36,9 @@ pub struct AuditLogArgs {
     /// Only the calls with this request id
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// Only calls with this result, e.g. OK, UNAUTHENTICATED
-    #[arg(long, value_name = "RESULT", value_parser = result)]
-    result: Option<String>,
+    /// Only calls with one of these results, e.g. OK, UNAUTHENTICATED; may be repeated
+    #[arg(long, value_name = "RESULT", value_parser = result, value_delimiter = ',')]
+    result: Vec<String>,
     /// Only calls that were not answered with OK
     #[arg(long, conflicts_with = "result")]
     refused: bool,
@@ -102,7 +102,7 @@ impl AuditLogArgs {
         let id = self.id.as_ref().map(|id| id.to_ascii_lowercase());
         is(&self.by, &line.who.name)
             && is(&self.request_id, &line.request_id)
-            && is(&self.result, &line.result)
+            && (self.result.is_empty() || self.result.contains(&line.result))
             && (self.call.is_empty() || self.call.contains(&line.call))
             && id.is_none_or(|id| line.about.values().any(|own| own.starts_with(&id)))
             && (!self.refused || line.result != "OK")
@@ -120,6 +120,7 @@ fn record(line: Line) -> Record {
         ("role", Cell::Text(line.who.role)),
         ("certificate", Cell::Text(line.certificate.unwrap_or_default())),
         ("from", Cell::Text(line.from)),
+        ("via", Cell::Text(if line.via.is_empty() { "grpc".to_owned() } else { line.via })),
         ("call", Cell::Text(line.call)),
         ("request_id", Cell::Text(line.request_id)),
         ("about", Cell::Text(about)),

@@ -92,6 +92,7 @@ fn record(entry: HistoryEntry) -> Record {
     if !entry.batch_id.is_empty() {
         cells.push(("batch_id", Cell::Hex(entry.batch_id)));
     }
+    cells.extend(entry.leg.map(|leg| ("leg", Cell::Count(leg.into()))));
     if !entry.signed_with.is_empty() {
         cells.push(("signed_with", Cell::Hex(entry.signed_with)));
     }

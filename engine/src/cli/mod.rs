@@ -17,6 +17,7 @@ mod console;
 mod doctor;
 mod evidence;
 mod export;
+mod exposures;
 mod find;
 mod headroom;
 mod help;
@@ -43,6 +44,7 @@ mod statement;
 mod status;
 mod target;
 mod todo;
+mod top;
 mod trouble;
 mod voucher;
 mod webhook;
@@ -215,6 +217,9 @@ pub enum Operate {
     /// Show what must be done now, over all batches
     #[command(after_help = todo::HELP)]
     Todo,
+    /// Watch what the engine does right now, once a second
+    #[command(after_help = top::HELP)]
+    Top(top::TopArgs),
     /// Show what the engine is and does right now
     #[command(after_help = check::HELP)]
     Status(check::CheckArgs),
@@ -419,6 +424,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
             restore::run(&mut session, command).await
         }
         Operate::Restore(args) => restore::offline(&args, session.out.is_json()),
+        Operate::Top(args) => top::run(target, &args).await,
         Operate::Status(_) => status::run(&mut session).await,
     };
     // What was printed before a failure is still wanted.

@@ -4,6 +4,7 @@
 //! leaves alone: all that is not named.
 
 use super::client::Session;
+use super::exposures::{self, ExposuresArgs};
 use super::ids::{Id as _, Named};
 use super::names;
 use super::output::{Cell, Record, hex};
@@ -14,7 +15,7 @@ use super::{CliError, RequestArgs};
 use crate::limits::PAGE_MAX;
 use crate::types::PartyId;
 use bytes::Bytes;
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
 use tallystick_proto::v1::{
     ErasePartyRequest, FindIdsRequest, GetPartyRequest, IdKind, Keep, ListPartiesRequest, Party,
@@ -46,10 +47,8 @@ pub enum PartyCommand {
     /// Change a party's name or accounts
     #[command(after_help = UPDATE_HELP)]
     Update(PartyUpdate),
-    /// List parties, in the order of their ids
-    #[command(
-        after_help = "Examples:\n  tallystick party list\n  tallystick party list --all --json"
-    )]
+    /// List parties, in the order of their ids, or those nearest to their limit first
+    #[command(after_help = exposures::LIST_HELP)]
     List(PartyList),
     /// Find parties by a part of their name, or by the first digits of their id
     #[command(after_help = "Example:\n  tallystick party find müller")]
@@ -144,8 +143,22 @@ pub struct PartyList {
     /// Only those behind this id: what the end of a page names
     #[arg(long, value_name = "ID")]
     after: Option<PartyId>,
+    /// In this order
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t = Order::Id)]
+    by: Order,
+    #[command(flatten)]
+    exposures: ExposuresArgs,
     #[command(flatten)]
     page: PageArgs,
+}
+
+/// Orders of a list of parties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Order {
+    /// By their ids
+    Id,
+    /// By how near their limit they are in an asset, the nearest first
+    Exposure,
 }
 
 /// `tallystick party suspend|resume`
@@ -230,9 +243,10 @@ pub async fn run_party(session: &mut Session, command: PartyCommand) -> Result<(
     let party = match command {
         PartyCommand::Add(args) => add(session, args).await?,
         PartyCommand::Update(args) => update(session, args).await?,
-        PartyCommand::List(PartyList { name, after, page }) => {
-            return list(session, name, after, page).await;
-        }
+        PartyCommand::List(args) => match args.by {
+            Order::Id => return list(session, args.name, args.after, args.page).await,
+            Order::Exposure => return exposures::list(session, args.exposures, args.page).await,
+        },
         PartyCommand::Find { text, page } => return find(session, text, page).await,
         PartyCommand::Statement(args) => return statement::run(session, args).await,
         PartyCommand::Show { party } => get(session, party.find(session).await?).await?,

@@ -16,7 +16,7 @@ mod settings;
 mod values;
 
 pub use bootstrap::Bootstrap;
-pub use console::ConsoleSettings;
+pub use console::{ConsoleSettings, Name as ConsoleName};
 pub use hooks::WebhookSettings;
 pub use journal::{JournalKind, JournalSettings};
 pub use listeners::TlsFiles;

@@ -10,7 +10,9 @@ use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::ledger::shard::Checked;
 use crate::ledger::{SealedPart, Shard};
-use crate::limits::{BUDGET_WARNINGS_MAX, COPY_CHANNELS, COPY_WAIT_MILLIS, HEADROOM_PARTIES_MAX};
+use crate::limits::{
+    BUDGET_WARNINGS_MAX, COPY_CHANNELS, COPY_WAIT_MILLIS, EXPOSURES_LOOK, HEADROOM_PARTIES_MAX,
+};
 use crate::types::{Lsn, Outcome, SignerKey, Verdict};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::Arc;
@@ -214,6 +216,10 @@ fn answer(shard: &Shard, applied: Lsn, question: &Question, looked: &mut usize) 
             let (found, next) = shard.leftover(*looked, HEADROOM_PARTIES_MAX);
             *looked = next;
             Reply::Leftover(found)
+        }
+        What::Exposures(asset, from) => {
+            let (found, next) = shard.exposures(*asset, *from, EXPOSURES_LOOK);
+            Reply::Exposures(found, next)
         }
     };
     question.answer(reply, applied);

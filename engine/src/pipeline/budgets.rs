@@ -38,7 +38,8 @@ impl Intake {
             | Reply::Figures(_)
             | Reply::Gauges(_)
             | Reply::Headroom(_)
-            | Reply::Leftover(_)) => {
+            | Reply::Leftover(_)
+            | Reply::Exposures(..)) => {
                 panic!("{reply:?} to budgets")
             }
         }

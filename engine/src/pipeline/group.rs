@@ -52,6 +52,8 @@ pub(super) enum What {
     BudgetsNear,
     /// How much parties have left of what they may owe: of some of them at a time.
     Leftover,
+    /// How far parties owe and may owe in an asset: of some of them, from this place on.
+    Exposures(AssetNumber, usize),
     /// How much these signers may still credit.
     Headroom(Ahead),
 }
@@ -81,6 +83,8 @@ pub(super) enum Reply {
     Budgets(Vec<BudgetUse>),
     Headroom(Vec<Headroom>),
     Leftover(BTreeMap<AssetNumber, Leftover>),
+    /// And the place of the next; 0 after the last.
+    Exposures(Vec<(PartyId, Exposure)>, usize),
 }
 
 /// Figures of one shard, or the sum over all.

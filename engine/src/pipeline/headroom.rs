@@ -45,7 +45,8 @@ impl Intake {
             | Reply::Figures(_)
             | Reply::Gauges(_)
             | Reply::Budgets(_)
-            | Reply::Leftover(_)) => {
+            | Reply::Leftover(_)
+            | Reply::Exposures(..)) => {
                 panic!("{reply:?} to headroom")
             }
         }

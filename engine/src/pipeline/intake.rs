@@ -185,7 +185,8 @@ impl Intake {
             | Reply::Gauges(_)
             | Reply::Budgets(_)
             | Reply::Headroom(_)
-            | Reply::Leftover(_)) => {
+            | Reply::Leftover(_)
+            | Reply::Exposures(..)) => {
                 panic!("{reply:?} to a channel")
             }
         }
@@ -213,7 +214,8 @@ impl Intake {
             | Reply::Gauges(_)
             | Reply::Budgets(_)
             | Reply::Headroom(_)
-            | Reply::Leftover(_)) => {
+            | Reply::Leftover(_)
+            | Reply::Exposures(..)) => {
                 panic!("{reply:?} to an exposure")
             }
         }
@@ -234,7 +236,8 @@ impl Intake {
             | Reply::Gauges(_)
             | Reply::Budgets(_)
             | Reply::Headroom(_)
-            | Reply::Leftover(_)) => {
+            | Reply::Leftover(_)
+            | Reply::Exposures(..)) => {
                 panic!("{reply:?} to what a record gave")
             }
         }
@@ -259,7 +262,8 @@ impl Intake {
                 | Reply::Gauges(_)
                 | Reply::Budgets(_)
                 | Reply::Headroom(_)
-                | Reply::Leftover(_)) => {
+                | Reply::Leftover(_)
+                | Reply::Exposures(..)) => {
                     panic!("{reply:?} to figures")
                 }
             }
@@ -290,7 +294,8 @@ impl Intake {
                 | Reply::Figures(_)
                 | Reply::Budgets(_)
                 | Reply::Headroom(_)
-                | Reply::Leftover(_)) => {
+                | Reply::Leftover(_)
+                | Reply::Exposures(..)) => {
                     panic!("{reply:?} to gauges")
                 }
             }

@@ -51,7 +51,8 @@ impl Intake {
             | Reply::Gauges(_)
             | Reply::Budgets(_)
             | Reply::Headroom(_)
-            | Reply::Leftover(_)) => {
+            | Reply::Leftover(_)
+            | Reply::Exposures(..)) => {
                 panic!("{reply:?} to the newest vouchers")
             }
         }

@@ -8,7 +8,7 @@ use super::http::{self, Http};
 use super::reload::Reload;
 use super::services::Services;
 use crate::api::{
-    Access, Behind, Codes, ConsoleSetup, Door, Edge, Keys, Origins, Protocol, Reach, Service,
+    Access, Behind, Codes, ConsoleSetup, Door, Edge, Keys, Now, Origins, Protocol, Reach, Service,
 };
 use crate::config::{Config, TlsFiles};
 use crate::limits::TLS_LOOK_EVERY;
@@ -84,7 +84,7 @@ impl Doors {
         config: &Config,
         services: &Services,
         (engine, codes, access): (Engine, Codes, &Access),
-        started_at: Timestamp,
+        now: Now,
     ) -> Result<(), ServeError> {
         let Some(of) = &config.console else { return Ok(()) };
         let access = console::access(of, access);
@@ -96,7 +96,8 @@ impl Doors {
             audit_log: services.audit_log(),
             codes,
             file: config.data_dir.join(console::FILE),
-            started_at,
+            now,
+            name: of.name.clone(),
         };
         let door = (self.console_keys.clone(), self.origins.clone());
         self.console = Some(ConsoleDoor::open(of, door, setup)?);

@@ -7,7 +7,7 @@
 
 use super::archive::{Archive, NotLoaded};
 use super::batches::{Clearing, CreateBatch, Created, create_batch_by};
-use super::find::BySize;
+use super::find::Orders;
 use super::refused::Refusals;
 use super::settler::desks::Mailbox;
 use super::settler::{Held, Nudge, Nudged, Troubles};
@@ -64,7 +64,7 @@ struct Inner {
     troubles: Troubles,
     refusals: Refusals,
     seals: Times,
-    by_size: BySize,
+    orders: Orders,
 }
 
 impl Engine {
@@ -75,8 +75,8 @@ impl Engine {
         let (nudge, nudged) = Nudge::new();
         let (rotating, troubles) = (tokio::sync::Mutex::default(), Troubles::default());
         let (refusals, seals) = (Refusals::default(), Times::default());
-        let by_size = BySize::default();
-        let inner = Inner { setup, archive, rotating, nudge, troubles, refusals, seals, by_size };
+        let orders = Orders::default();
+        let inner = Inner { setup, archive, rotating, nudge, troubles, refusals, seals, orders };
         (Self(Arc::new(inner)), nudged)
     }
 }
@@ -476,8 +476,8 @@ impl Engine {
         &self.0.setup.intake
     }
 
-    pub(super) fn by_size(&self) -> &BySize {
-        &self.0.by_size
+    pub(super) fn orders(&self) -> &Orders {
+        &self.0.orders
     }
 
     pub(super) fn nudges(&self) -> &Nudge {

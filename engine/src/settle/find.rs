@@ -6,6 +6,7 @@
 
 use super::archive::NotLoaded;
 use super::engine::{Engine, aside};
+use super::leftover::Kept;
 use crate::ledger::{
     BatchContent, BatchEntry, BatchState, Control, Leg, LegFacts, LegState, Legs, Proposal,
 };
@@ -78,6 +79,8 @@ pub struct FoundLeg {
     pub proposal: Option<Proposal>,
     /// Its batch.
     pub of: FoundBatch,
+    /// Its place there.
+    pub index: u32,
     /// When it left, and in which file or transaction; `None` if it has not.
     pub sent: Option<(Timestamp, String)>,
 }
@@ -191,6 +194,7 @@ fn found_leg(content: &BatchContent, of: FoundBatch, place: u32, legs: &Legs) ->
         facts: legs.facts(place).cloned().unwrap_or_default(),
         proposal: legs.proposed().get(&place).cloned(),
         of,
+        index: place,
         sent,
     }
 }
@@ -244,7 +248,7 @@ impl Engine {
         let (asks, of_all, engine) = (wanted.clone(), content.clone(), self.clone());
         // Beside the network threads: there may be a million.
         let fit = aside(move || {
-            let by_size = || engine.by_size().of(of.id, &of_all.legs);
+            let by_size = || engine.orders().by_size.of(of.id, &of_all.legs);
             let order = asks.largest_first.then(by_size);
             ranked(&asks, &of_all, order.as_deref(), first)
         });
@@ -286,6 +290,15 @@ fn ranked(
     let count = u32::try_from(content.legs.len()).expect("legs are counted in 32 bits");
     let at = |rank: u32| (rank, order.map_or(rank, |order| order[rank as usize]));
     (first.min(count)..count).map(at).filter(fits).collect()
+}
+
+/// Orders of long lists that were asked for last: whoever asks for a page asks for the next one.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// The legs of a batch by their amounts.
+    pub by_size: BySize,
+    /// Parties by how near their limit they are.
+    pub nearest: Kept,
 }
 
 /// The legs of the batch that was looked through last by size: their places, the largest first.

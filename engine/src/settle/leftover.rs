@@ -1,11 +1,42 @@
-//! How much signers may still credit; and how much parties have left of what they may owe, told
-//! without any of them.
+//! How much signers may still credit; how much parties have left of what they may owe, told without
+//! any of them; and who is nearest their limit.
 
-use super::engine::Engine;
-use crate::ledger::{Headroom, Leftover};
-use crate::pipeline::Busy;
-use crate::types::{AssetNumber, PartyId, SignerKey};
+use super::engine::{Engine, aside};
+use crate::ledger::{Exposure, Headroom, Leftover};
+use crate::limits::{EXPOSURES_KEPT, EXPOSURES_SORTED};
+use crate::pipeline::{self, Busy};
+use crate::types::{AssetNumber, PartyId, SignerKey, Timestamp, Total};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Parties by how near their limit they are, the nearest first.
+#[derive(Debug)]
+pub struct Nearest {
+    /// When it was looked.
+    pub at: Timestamp,
+    /// The first of them.
+    pub first: Vec<(PartyId, Exposure)>,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// The last order that was made, and of which asset. One is made at a time.
+pub(super) type Kept = tokio::sync::Mutex<Option<(AssetNumber, Arc<Nearest>)>>;
+
+/// Those that are nearest their limit come first.
+fn place((party, exposure): &(PartyId, Exposure)) -> (Reverse<Total>, Total, PartyId) {
+    let (used, left) = exposure.used();
+    (Reverse(used), left, *party)
+}
+
+/// Leaves the first of these, in any order.
+fn cut(all: &mut Vec<(PartyId, Exposure)>) {
+    if all.len() > EXPOSURES_SORTED {
+        all.select_nth_unstable_by_key(EXPOSURES_SORTED, place);
+        all.truncate(EXPOSURES_SORTED);
+    }
+}
 
 impl Engine {
     /// How much each of these signers may still credit in an asset, to this payee or to whomever.
@@ -26,5 +57,38 @@ impl Engine {
     /// `Busy`.
     pub async fn leftover(&self) -> Result<BTreeMap<AssetNumber, Leftover>, Busy> {
         self.intake().leftover().await
+    }
+
+    /// Who is nearest their limit in an asset, as it was some seconds ago at most.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn nearest(&self, asset: AssetNumber) -> Result<Arc<Nearest>, Busy> {
+        let mut kept = self.orders().nearest.lock().await;
+        let now = pipeline::now();
+        if let Some((of, nearest)) = &*kept {
+            let age = now.0.checked_sub(nearest.at.0).and_then(|age| u128::try_from(age).ok());
+            if *of == asset && age.is_some_and(|age| age < EXPOSURES_KEPT.as_micros()) {
+                return Ok(nearest.clone());
+            }
+        }
+        let (mut all, mut total) = (Vec::new(), 0);
+        let note = |found: Vec<(PartyId, Exposure)>| {
+            total += u64::try_from(found.len()).expect("a length fits 64 bits");
+            all.extend(found);
+            // Not at each: that would look through all of them as often.
+            if all.len() > 2 * EXPOSURES_SORTED {
+                cut(&mut all);
+            }
+        };
+        self.intake().exposures(asset, note).await?;
+        let sorted = aside(move || {
+            cut(&mut all);
+            all.sort_by_cached_key(place);
+            all
+        });
+        let nearest = Arc::new(Nearest { at: now, first: sorted.await, total });
+        *kept = Some((asset, nearest.clone()));
+        Ok(nearest)
     }
 }

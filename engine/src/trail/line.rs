@@ -25,6 +25,9 @@ pub struct Line {
     pub certificate: Option<String>,
     /// The address that it came from.
     pub from: String,
+    /// `console` for a page's call; empty: gRPC.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub via: String,
     /// The call, e.g. `GetParty`.
     pub call: String,
     /// Its request id, if it has one.
@@ -59,6 +62,7 @@ mod tests {
             who: Who { name: "ann\nbob".into(), role: "operator".into() },
             certificate: None,
             from: "127.0.0.1:5".into(),
+            via: "console".into(),
             call: "GetParty".into(),
             request_id: String::new(),
             about: [("party_id".to_owned(), "aa".to_owned())].into(),

@@ -78,8 +78,8 @@ export function Denied() {
     const all = await Promise.all(DENIED.map((result) => lines({ result }, SIZE)));
     return all.flatMap(({ found }) => found).sort((a, b) => (a.at < b.at ? 1 : -1)).slice(0, SIZE);
   });
-  return html`<${Shown} title="Denied calls, the newest first" rows=${data ?? []} line="tallystick audit-log --data-dir DIR --refused"
-    note="On the engine's machine, from its files: all that were not answered, for whatever reason."
+  return html`<${Shown} title="Denied calls, the newest first" rows=${data ?? []} line=${`tallystick audit-log --data-dir DIR --result ${DENIED.join(" --result ")}`}
+    note="On the engine's machine, from its files."
     again=${again} error=${error} data=${data}
     empty=${html`<${Empty} title="Nothing was denied">Calls with a wrong key, or beyond a role, appear here.<//>`} />`;
 }

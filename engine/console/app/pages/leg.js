@@ -10,21 +10,6 @@ import { Card, Empty, Facts, Id, Money, Page, PartyOf, Skeleton, State, Times, W
 import { AboutOf, firstWord, moved } from "./about.js";
 
 const KINDS = ["legs_submitted", "legs_moved", "legs_booked", "leg_proposed"];
-const PAGE = 500, PAGES = 20; // legs of a batch that are counted to find the place of one
-
-/** The place of a leg in its batch, by which the journal names it; undefined: further down than is looked. */
-async function placeOf(found) {
-  let next, before = 0;
-  for (let page = 0; page < PAGES; page += 1) {
-    const answer = await call("FindLegs", { batchId: found.batchId, limit: PAGE, ...(next ? { next } : {}) });
-    const place = (answer.legs ?? []).findIndex(({ leg }) => leg.key === found.leg.key);
-    if (place >= 0) return before + place;
-    before += answer.legs?.length ?? 0;
-    next = answer.next;
-    if (!next) return undefined;
-  }
-  return undefined;
-}
 
 /** What is known of it: the leg, its batch, and what the journal says of the batch's legs. */
 async function life(key, batch, who) {
@@ -36,14 +21,13 @@ async function life(key, batch, who) {
     call("GetReconciliation", { batchId: found.batchId }),
     items("ListHistory", { kinds: KINDS, sinceUs: found.batchAtUs, limit: 500, newestFirst: true }),
   ]);
-  const of = history.filter(({ batchId }) => batchId === found.batchId);
   // People's words name the leg by its place.
-  const place = of.some(({ kind }) => kind === "leg_proposed") ? await placeOf(found) : undefined;
-  return { found, report, place, history: of };
+  const of = history.filter(({ batchId, leg }) => batchId === found.batchId && (leg ?? found.index ?? 0) === (found.index ?? 0));
+  return { found, report, history: of };
 }
 
 /** The steps, the oldest first: {at, what, by, rests}. */
-function steps({ found, report, place, history = [] }) {
+function steps({ found, report, history = [] }) {
   const { leg, file } = found, batch = report?.batch;
   const sent = report?.submissions?.flatMap((of) => of.attempts ?? []).find(({ name, atUs }) => name === file
     && atUs === found.sentAtUs)
@@ -61,9 +45,8 @@ function steps({ found, report, place, history = [] }) {
   for (const entry of history) {
     const [index, said, evidence] = (entry.kind === "leg_proposed" && firstWord(entry)) || [];
     if (index !== undefined) {
-      if (place !== undefined && Number(index) !== place) continue;
       all.push({ at: entry.atUs, what: html`A word: it is <${State} name=${said} prefix="" />`, key: entry.lsn,
-        by: `${entry.caller || entry.role}${place === undefined ? `, of leg ${index} of the batch` : ""}`,
+        by: entry.caller || entry.role,
         rests: html`evidence: <${Written} text=${evidence} />, record ${count(entry.lsn)}` });
       continue;
     }

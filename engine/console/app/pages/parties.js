@@ -1,7 +1,7 @@
 // Who pays and is paid. Names and accounts are hidden until somebody asks for them, and that is in the audit log.
 import { html, useState } from "../lib.js";
-import { call, items, useAsked } from "../api.js";
-import { CLEARING, base64, hex, quoted, share, sum } from "../format.js";
+import { call, useAsked } from "../api.js";
+import { base64, hex, quoted, share, sum } from "../format.js";
 import { may, own } from "../rights.js";
 import { ask, to } from "../route.js";
 import { useStore } from "../store.js";
@@ -9,7 +9,7 @@ import { Pager, Table, usePages } from "../table.js";
 import { AsCommand, Bar, Card, Empty, Id, Money, Page, Skeleton, Written, Wrong, assets } from "../ui.js";
 import { OneParty } from "./party.js";
 
-const SIZE = 50, WINDOWS = 3, MOST = 10;
+const SIZE = 50, MOST = 10, ASSETS = 8;
 
 export const room = ({ creditLimit, prefund }) => sum([creditLimit, prefund]);
 /** How much of it is used, as a bar and in words. */
@@ -20,41 +20,44 @@ export function Used({ exposure }) {
     <span class="num">${words} %</span></span>`;
 }
 
-/**
- * Who owed most in the newest sealed windows, by how much of their limit is used now. No call sorts all parties by that:
- * these are the ones that can come near to it.
- */
-async function nearest(numbers) {
-  const windows = (await items("ListWindows", { limit: WINDOWS + 1, newestFirst: true })).filter(({ cutLsn }) => cutLsn);
-  const asked = windows.flatMap(({ number, totals = [] }) =>
-    totals.filter(({ asset }) => numbers.includes(asset)).map(({ asset }) =>
-    ({ window: number, asset, limit: 2 * MOST, largestFirst: true })));
-  const positions = (await Promise.all(asked.map((one) => items("ListNetPositions", one)))).flat();
-  const owe = new Map(positions.filter(({ partyId, amount }) => amount.startsWith("-")
-    && hex(partyId) !== CLEARING).map((of) => [`${of.partyId} ${of.asset}`, of]));
-  const exposures = await Promise.all([...owe.values()].slice(0,
-    3 * MOST).map(({ partyId, asset }) => call("GetExposure", { partyId, asset })));
-  return exposures.filter(({ unsettled }) => (unsettled ?? "0") !== "0").sort((x, y) =>
-    share(y.unsettled, room(y)) - share(x.unsettled, room(x))).slice(0, MOST);
+const NEAR_COLUMNS = [
+  { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party"
+    href=${`#/parties/${hex(partyId)}`} />` },
+  { name: "Used", of: (exposure) => html`<${Used} exposure=${exposure} />` },
+  { name: "Owed", kind: "money", of: ({ unsettled, asset }) => html`<${Money} units=${unsettled} asset=${asset} />` },
+  { name: "Of", kind: "money", low: true, of: (exposure) =>
+    html`<${Money} units=${room(exposure)} asset=${exposure.asset} />` },
+];
+
+/** The asset in which somebody is nearest. */
+async function fullest(numbers) {
+  const firsts = await Promise.all(numbers.slice(0, ASSETS).map((asset) => call("ListExposures", { asset, limit: 1 })));
+  const used = firsts.map(({ exposures: [of] = [] }) => (of ? share(of.unsettled, room(of)) : -1));
+  return numbers[used.indexOf(Math.max(...used))];
 }
 
+/** All parties, the nearest to their limit first, in one asset at a time. */
 function Near() {
   const all = useStore(assets), numbers = Object.keys(all).map(Number);
-  const { data, error } = useAsked(`near ${numbers}`, () => nearest(numbers), ["windows", "batches"]);
-  const rows = data ?? [];
-  const columns = [
-    { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party"
-      href=${`#/parties/${hex(partyId)}`} />` },
-    { name: "Used", of: (exposure) => html`<${Used} exposure=${exposure} />` },
-    { name: "Owed", kind: "money", of: ({ unsettled, asset }) => html`<${Money} units=${unsettled} asset=${asset} />` },
-    { name: "Of", kind: "money", low: true, of: (exposure) =>
-      html`<${Money} units=${room(exposure)} asset=${exposure.asset} />` },
-  ];
-  return html`<${Card} title="Nearest to their limit, of those that owed most lately"><${Wrong} error=${error} />
-    ${!data ? !error && html`<${Skeleton} rows=${5} />` : rows.length
-      ? html`<${Table} caption="Exposures nearest to their limit" columns=${columns} rows=${rows}
-      keyOf=${({ partyId, asset }) => partyId + asset} />` : html`<${Empty}
-      title="Nobody is near">Of those that owed most in the newest closed windows, nobody owes anything now.<//>`}<//>`;
+  const [chosen, choose] = useState(undefined);
+  const sought = useAsked(`fullest ${numbers}`, async () => (numbers.length > 1 ? fullest(numbers) : numbers[0]));
+  const asset = chosen ?? sought.data ?? (sought.error && numbers[0]), pages = usePages(`near ${asset}`), skip = pages.begin ?? 0;
+  const { data, error, again } = useAsked(`near ${asset} ${skip}`, async () => (asset === undefined
+    ? numbers.length ? undefined : {} : call("ListExposures", { asset, limit: MOST, skip: String(skip) })), ["windows", "batches", "parties"]);
+  const rows = data?.exposures ?? [], next = skip + rows.length < Number(data?.sorted ?? 0) && skip + rows.length;
+  return html`<${Card} title="Nearest to their limit" action=${html`
+    ${numbers.length > 1 && html`<div class="tabs" role="group" aria-label="Asset">${numbers.map((number) => html`<button
+      type="button" key=${number} aria-pressed=${number === asset} onClick=${() => choose(number)}>${all[number].code}
+      </button>`)}</div>`}
+    ${asset !== undefined && html`<${AsCommand} line=${`tallystick party list --by exposure --asset ${asset} --limit ${MOST}`}
+      what="Nearest to their limit" />`}`}>
+    <${Wrong} error=${error} again=${again} />
+    ${!data ? !error && html`<${Skeleton} rows=${MOST} />` : rows.length
+      ? html`<${Table} caption="Exposures nearest to their limit" columns=${NEAR_COLUMNS} rows=${rows}
+      keyOf=${({ partyId }) => partyId} /><${Pager} ...${pages} size=${MOST} shown=${rows.length} next=${next}
+      onNext=${() => pages.onNext(next)} what="exposures" />`
+      : html`<${Empty} title="Nobody owes or may owe anything">A limit or a deposit lets a party pay:
+        <code>tallystick limit set --help</code>.<//>`}<//>`;
 }
 
 const COLUMNS = [

@@ -8,6 +8,7 @@ use crate::identity::Identities;
 use crate::rights::Call;
 use crate::sealed::{SealedOnRail, SealedText};
 use crate::types::Total;
+use Takes::{One, Two, TwoBut};
 
 /// Whether one person may do what a call asks for, while four eyes are on. `needs_two` is the rule
 /// itself; this says it to people.
@@ -28,7 +29,6 @@ impl Call {
     /// Who it takes while four eyes are on; `None` of calls that change nothing of the ledger.
     #[must_use]
     pub fn takes(self) -> Option<Takes> {
-        use Takes::{One, Two, TwoBut};
         Some(match self {
             Self::UpsertParty => TwoBut("a party that is new, and suspending one"),
             Self::AddSigner => TwoBut("the party's owner"),
@@ -70,6 +70,7 @@ impl Call {
             | Self::ListSigners
             | Self::FindIds
             | Self::GetExposure
+            | Self::ListExposures
             | Self::GetWindow
             | Self::ListWindows
             | Self::ListObligations
@@ -91,6 +92,7 @@ impl Call {
             | Self::ListWebhooks
             | Self::CreateBackup
             | Self::GetStatus
+            | Self::WatchNow
             | Self::RevealParty
             | Self::CreateConsoleLogin
             | Self::ListAuditLog => return None,

@@ -50,3 +50,9 @@ pub const CONSOLE_EVENTS_MAX: usize = 8;
 pub const AUDIT_LINES_LOOK: usize = 20_000;
 /// Bytes of it that are read at once, from behind.
 pub const AUDIT_BLOCK_BYTES: u64 = 64 << 10;
+/// How often it is noted what goes on, for whoever looks.
+pub const NOW_EVERY: Duration = Duration::from_secs(1);
+/// Who may watch that over gRPC at once, all of the desk: some people with some terminals each.
+pub const WATCHES_MAX: usize = 16;
+/// Figures in one answer to who watches: an hour of them, one line of the audit log.
+pub const WATCH_FIGURES_MAX: u32 = 3_600;

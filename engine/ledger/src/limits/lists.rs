@@ -1,6 +1,7 @@
 //! Limits of what people look for: lists by the page, and searches that go on where they stopped.
 
 use super::MESSAGE_BYTES_MAX;
+use std::time::Duration;
 
 /// Entries of one page of parties, signers, batches or windows, at most and if nothing else is
 /// asked for: some 100 KB, which a screen or a program takes in at once.
@@ -35,3 +36,12 @@ pub const STATEMENT_WINDOWS: usize = 100;
 /// Rows of the windows that it loads after which one call of a statement loads no further window:
 /// some 100 ms of comparing them with their root.
 pub const STATEMENT_ROWS: usize = 200_000;
+/// Parties of a shard of which it is looked at once how far they owe: some 100 us in which the
+/// shard credits nothing.
+pub const EXPOSURES_LOOK: usize = 8_192;
+/// Parties that are sorted by how near their limit they are: 8 MB, and more than anybody looks
+/// through. There may be more: those are farther from it.
+pub const EXPOSURES_SORTED: usize = 100_000;
+/// How long that order is kept: whoever turns pages sees each party once, and however many look,
+/// the shards are asked once in that time.
+pub const EXPOSURES_KEPT: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 //! single one is told.
 
 use super::{Exposure, Shard};
-use crate::types::AssetNumber;
+use crate::types::{AssetNumber, PartyId, Total};
 use std::collections::BTreeMap;
 
 /// How many parties have so many hundredths left, rounded down, of what they may owe: 0 to 100.
@@ -36,6 +36,22 @@ impl Leftover {
 }
 
 impl Exposure {
+    /// The millionths of what may be owed that are, and how much is left: who owes more than they
+    /// may has all of them and more, and who may owe nothing and does the most.
+    #[must_use]
+    pub fn used(&self) -> (Total, Total) {
+        const ALL: u128 = 1_000_000;
+        let most = self.limit.0.saturating_add(self.prefund.0);
+        let left = Total(most.saturating_sub(self.unsettled.0));
+        let used = match self.unsettled.0.checked_mul(ALL) {
+            Some(times) => times.checked_div(most),
+            // Of sums that a millionfold would not fit, the millionth part is precise enough.
+            None => self.unsettled.0.checked_div(most / ALL),
+        };
+        let nothing = if self.unsettled.0 == 0 { 0 } else { u128::MAX };
+        (Total(used.unwrap_or(nothing)), left)
+    }
+
     /// The hundredths that are left of what may be owed; `None` where nothing may be.
     fn left(&self) -> Option<usize> {
         let most = self.limit.0.saturating_add(self.prefund.0);
@@ -64,12 +80,29 @@ impl Shard {
         }
         (found, if until < self.parties.len() { until } else { 0 })
     }
+
+    /// Parties that owe or may owe something in an asset, with how far: of up to `limit` parties
+    /// from place `from` on; and the place of the next, 0 after the last.
+    #[must_use]
+    pub fn exposures(
+        &self,
+        asset: AssetNumber,
+        from: usize,
+        limit: usize,
+    ) -> (Vec<(PartyId, Exposure)>, usize) {
+        let until = self.parties.len().min(from.saturating_add(limit));
+        let some = self.parties.get(from..until).unwrap_or_default().iter();
+        let of = |party: &super::Party| {
+            let found = party.exposures.iter().find(|(of, _)| *of == asset);
+            found.filter(|(_, of)| *of != Exposure::default()).map(|(_, of)| (party.id, *of))
+        };
+        (some.filter_map(of).collect(), if until < self.parties.len() { until } else { 0 })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Total;
 
     fn left(limit: u128, prefund: u128, unsettled: u128) -> Option<usize> {
         let (limit, prefund, unsettled) = (Total(limit), Total(prefund), Total(unsettled));
@@ -85,6 +118,21 @@ mod tests {
         assert_eq!(left(1_000, 0, 2_000), Some(0), "its limit was lowered");
         assert_eq!(left(u128::MAX, 5, u128::MAX / 2), Some(50));
         assert_eq!(left(u128::MAX, 0, 0), Some(100));
+    }
+
+    #[test]
+    fn what_is_used_is_told_in_millionths_and_never_overflows() {
+        let used = |limit: u128, prefund: u128, unsettled: u128| {
+            let of = [limit, prefund, unsettled].map(Total);
+            let (used, left) = Exposure { limit: of[0], prefund: of[1], unsettled: of[2] }.used();
+            (used.0, left.0)
+        };
+        assert_eq!(used(0, 0, 0), (0, 0));
+        assert_eq!(used(0, 0, 1), (u128::MAX, 0), "it may owe nothing, and does");
+        assert_eq!(used(600, 400, 1), (1_000, 999));
+        assert_eq!(used(1_000, 0, 2_500), (2_500_000, 0), "its limit was lowered");
+        assert_eq!(used(u128::MAX, 5, u128::MAX / 2), (500_000, u128::MAX / 2 + 1));
+        assert_eq!(used(5, 0, u128::MAX), (u128::MAX, 0));
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn take(
 
 /// Whether a call changes something: all but those that read.
 fn changes(call: Call) -> bool {
-    let reads = ["Get", "List", "Find", "Export", "Reveal", "CreateConsoleLogin"];
+    let reads = ["Get", "List", "Find", "Export", "Reveal", "Watch", "CreateConsoleLogin"];
     !reads.iter().any(|read| call.name().starts_with(read))
 }
 

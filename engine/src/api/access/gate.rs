@@ -93,7 +93,9 @@ where
 /// vouchers ends by itself, behind the acks that are owed.
 fn may_be_long(call: Call) -> bool {
     let name = call.name();
-    name.starts_with("List") || name.starts_with("Export") || call == Call::GetProof
+    name.starts_with("List")
+        || name.starts_with("Export")
+        || matches!(call, Call::GetProof | Call::WatchNow)
 }
 
 /// The body of an answer that ends when its caller may not go on.

@@ -2,6 +2,7 @@
 //! and from no other, whatever a browser was talked into.
 
 use super::answers::Told;
+use crate::config::ConsoleName;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use std::net::SocketAddr;
@@ -25,19 +26,24 @@ pub(super) struct Place {
     address: SocketAddr,
     tls: bool,
     cookie: String,
+    /// What those from elsewhere call it.
+    name: Option<ConsoleName>,
 }
 
 impl Place {
-    pub fn new(address: SocketAddr, tls: bool) -> Self {
+    pub fn new(address: SocketAddr, tls: bool, name: Option<ConsoleName>) -> Self {
         // Browsers keep cookies by host, and there may be two engines on one.
-        let name = format!("tallystick_{}", address.port());
-        let cookie = if tls { format!("__Host-{name}") } else { name };
-        Self { address, tls, cookie }
+        let own = format!("tallystick_{}", address.port());
+        let cookie = if tls { format!("__Host-{own}") } else { own };
+        Self { address, tls, cookie, name }
     }
 
-    /// Where a browser on this machine finds it.
+    /// Where a browser finds it: by its name, or on this machine.
     pub fn address(&self) -> String {
         let scheme = self.scheme();
+        if let Some(name) = &self.name {
+            return format!("{scheme}://{}", name.with_port(self.address.port()));
+        }
         match self.address.ip().is_unspecified() {
             true => format!("{scheme}://localhost:{}", self.address.port()),
             false => format!("{scheme}://{}", self.address),
@@ -141,7 +147,7 @@ mod tests {
     use axum::http::Request;
 
     fn place(tls: bool) -> Place {
-        Place::new("127.0.0.1:7480".parse().unwrap(), tls)
+        Place::new("127.0.0.1:7480".parse().unwrap(), tls, None)
     }
 
     fn checked(place: &Place, headers: &[(&str, &str)]) -> bool {

@@ -7,8 +7,10 @@ use super::login::Guest;
 use super::mask::mask;
 use super::once;
 use super::{Console, Inner};
-use crate::api::access::Known;
+use crate::api::access::{Entrant, Known};
 use crate::api::door::{Asked, ConnectionId, Peer, Places};
+use crate::api::trail;
+use crate::ledger::Call;
 use crate::limits::{
     CONSOLE_ANSWER_BYTES_MAX, CONSOLE_CALLS_MAX, CONSOLE_CALLS_OWN_MAX, CONSOLE_ITEMS_MAX,
 };
@@ -28,8 +30,9 @@ use tonic::{Code, Status};
 
 /// Of the facilitators' service, what tells of one's own and of the network.
 const OF_VOUCHERS: [&str; 4] = ["GetChannel", "GetReceipt", "GetHeadroom", "GetNetwork"];
-/// Who is logged in makes no further logins of it: they would last longer.
-const NOT_HERE: [&str; 1] = ["CreateConsoleLogin"];
+/// Who is logged in makes no further logins of it: they would last longer. And what goes on is told
+/// by `/api/live`: a call ends.
+const NOT_HERE: [&str; 2] = ["CreateConsoleLogin", "WatchNow"];
 /// What a message is preceded by: whether it is packed, and its length.
 const PREFIX: usize = 5;
 
@@ -91,7 +94,12 @@ impl Console {
             return Err(Told::of(Code::Unimplemented, why));
         }
         let _place = calls.take_as(guest.entrant.holder(), connection(&guest))?;
-        let message = read(method, &asked.body)?;
+        let message = match read(method, &asked.body) {
+            Ok(message) => message,
+            Err(told) => {
+                return Err(self.misread(method.of.name(), &guest, &asked.peer, told).await);
+            }
+        };
         let is_shown = is_shown(method, &message);
         let mut services = setup.services.clone();
         let peer = asked.peer.clone();
@@ -108,6 +116,20 @@ impl Console {
             true => Ok(json(&Items { items, more })),
             false => Ok(json(&items.pop().expect("one was gathered"))),
         }
+    }
+}
+
+impl Console {
+    /// JSON that is no message: it counts as the call that it was to be, and has its line.
+    async fn misread(&self, call: &str, guest: &Guest, peer: &Peer, told: Told) -> Told {
+        let began = Instant::now();
+        let Entrant { caller, allowance, .. } = &guest.entrant;
+        let of = Call::ALL.iter().copied().find(|of| of.name() == call);
+        let counted = allowance.as_ref().zip(of).map_or(Ok(()), |(own, of)| own.call(of).map(drop));
+        let told = counted.map_or_else(Told::from, |()| told);
+        let who = (caller.name.as_str(), caller.role.name());
+        trail::says(&self.0.setup.audit_log, peer, call, who, told.code(), began).await;
+        told
     }
 }
 
@@ -232,10 +254,9 @@ fn next(read: &mut BytesMut) -> Result<Option<Bytes>, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Call;
 
     #[test]
-    fn every_call_of_operators_is_here_but_the_one_that_logs_in() {
+    fn every_call_of_operators_is_here_but_those_that_last() {
         let methods = Methods::of_services();
         for call in Call::ALL {
             let is_here = match call.is_of_vouchers() {

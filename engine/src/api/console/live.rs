@@ -6,10 +6,10 @@
 
 use super::answers::Told;
 use super::login::Guest;
-use super::now::Counted;
 use super::{Console, Inner};
 use crate::api::access::Entrant;
 use crate::api::door::{Asked, Lasting, Peer};
+use crate::api::now::{Moment, Now};
 use crate::ledger::{Call, Right};
 use crate::limits::{
     CONSOLE_EVENTS_MAX, CONSOLE_EVERY, CONSOLES_EACH_MAX, CONSOLES_MAX, CONSOLES_NAME_MAX,
@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::pipeline;
 use crate::settle::Engine;
-use crate::types::{Digest, Timestamp};
+use crate::types::Digest;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -36,16 +36,9 @@ const BEGIN: &[u8] = b"retry: 1000\n\n";
 /// What all pages are told. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Live {
-    now: watch::Receiver<Event>,
-    changed: watch::Receiver<Event>,
+    now: watch::Receiver<Arc<Moment>>,
+    changed: watch::Receiver<Bytes>,
     pages: Pages,
-}
-
-/// One event, as it is sent, and the same for whoever may not see the engine's figures.
-#[derive(Clone, Default)]
-struct Event {
-    full: Bytes,
-    bare: Bytes,
 }
 
 /// How many there are of each login.
@@ -66,45 +59,33 @@ struct Page {
     by: By,
 }
 
-fn event(name: &str, data: &str) -> Bytes {
-    format!("event: {name}\ndata: {data}\n\n").into()
+fn event(name: &str, data: &[u8]) -> Bytes {
+    let (name, data) = (format!("event: {name}\ndata: "), [data, b"\n\n"].concat());
+    [name.into_bytes(), data].concat().into()
+}
+
+/// The figures of a moment; whoever may not see them is told the time.
+fn figures(of: &Moment, may: bool) -> Bytes {
+    match may {
+        true => event("now", of.json()),
+        false => {
+            let bare = format!("{{\"atMs\":{}}}", pipeline::now().0 / 1_000);
+            event("now", bare.as_bytes())
+        }
+    }
 }
 
 impl Live {
     /// Of this engine: from now on, on this runtime.
-    pub fn start(engine: &Engine, started_at: Timestamp) -> Self {
-        let (says, now) = watch::channel(Event::default());
-        let (notes, changed) = watch::channel(Event::default());
-        tokio::spawn(figures(engine.clone(), started_at, says));
+    pub fn start(engine: &Engine, now: &Now) -> Self {
+        let (notes, changed) = watch::channel(Bytes::new());
         tokio::spawn(changes(engine.clone(), notes));
-        Self { now, changed, pages: Pages::default() }
-    }
-}
-
-/// Makes the figures, once a second, while somebody looks.
-async fn figures(engine: Engine, started_at: Timestamp, says: watch::Sender<Event>) {
-    let mut every = tokio::time::interval(CONSOLE_EVERY);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut before = Counted::of(&engine);
-    loop {
-        every.tick().await;
-        if says.is_closed() {
-            return;
-        }
-        let counted = Counted::of(&engine);
-        // One receiver is kept for those to come.
-        if says.receiver_count() > 1 {
-            let now = counted.since(&before, &engine, started_at);
-            let full = serde_json::to_string(&now).expect("plain data has a JSON form");
-            let bare = format!("{{\"atMs\":{}}}", pipeline::now().0 / 1_000);
-            says.send_replace(Event { full: event("now", &full), bare: event("now", &bare) });
-        }
-        before = counted;
+        Self { now: now.moments(), changed, pages: Pages::default() }
     }
 }
 
 /// Says that something has changed, at most once a second.
-async fn changes(engine: Engine, notes: watch::Sender<Event>) {
+async fn changes(engine: Engine, notes: watch::Sender<Bytes>) {
     let access = |engine: &Engine| {
         let found = engine.standing(|control| {
             Ok((control.identities().changes(), control.eyes().open(pipeline::now()).count()))
@@ -121,8 +102,7 @@ async fn changes(engine: Engine, notes: watch::Sender<Event>) {
             what.push("access");
         }
         let data = serde_json::json!({ "what": what }).to_string();
-        let full = event("changed", &data);
-        notes.send_replace(Event { bare: full.clone(), full });
+        notes.send_replace(event("changed", data.as_bytes()));
         tokio::time::sleep(CONSOLE_EVERY).await;
     }
 }
@@ -198,30 +178,30 @@ async fn tell(
     let Inner { live, setup, sessions, .. } = &*console.0;
     let may = Call::GetStatus.right(entrant.caller.role) != Right::Refused;
     let (mut now, mut changed) = (live.now.clone(), live.changed.clone());
-    // What was said before is old.
-    now.mark_unchanged();
+    // What has changed before is known; what goes on is told at once.
     changed.mark_unchanged();
+    now.mark_changed();
     let ended = setup.access.clone().ended(entrant);
     tokio::pin!(ended);
     let mut said = Bytes::from_static(BEGIN);
     // A page that leaves so many unread is gone.
     while events.try_send(said).is_ok() {
         let told = tokio::select! {
-            told = now.changed() => told.map(|()| now.borrow_and_update().clone()),
+            told = now.changed() => told.map(|()| figures(&now.borrow_and_update().clone(), may)),
             told = changed.changed() => told.map(|()| changed.borrow_and_update().clone()),
             why = &mut ended => {
                 let (login, began) = (&page.by.login, Instant::now());
                 // The login goes now, and whoever asks later is told only that there is none.
                 let why = serde_json::json!({ "message": why.message() });
-                let _ = events.try_send(event("ended", &why.to_string()));
+                let _ = events.try_send(event("ended", why.to_string().as_bytes()));
                 return console.ends(login, &peer, Code::Unauthenticated, began).await;
             }
             () = events.closed() => return,
         };
-        let (Ok(event), true) = (told, sessions.goes_on(&page.by.login, pipeline::now())) else {
+        let (Ok(told), true) = (told, sessions.goes_on(&page.by.login, pipeline::now())) else {
             return;
         };
-        said = if may { event.full } else { event.bare };
+        said = told;
     }
 }
 

@@ -14,7 +14,6 @@ mod kept;
 mod live;
 mod login;
 mod mask;
-mod now;
 mod once;
 mod sessions;
 
@@ -22,11 +21,12 @@ pub use codes::Codes;
 
 use super::access::{Access, Entrant};
 use super::door::{Answering, Asked, Origins, Places, Site};
+use super::now::Now;
+use crate::config::ConsoleName;
 use crate::limits::LOGIN_CODE_LIFE;
 use crate::pipeline;
 use crate::settle::Engine;
 use crate::trail::AuditLog;
-use crate::types::Timestamp;
 use answers::{Told, page, with_always};
 use asked::{Place, check};
 use axum::http::{Method, StatusCode};
@@ -59,8 +59,10 @@ pub struct Setup {
     pub codes: Codes,
     /// Where it is written who is logged in.
     pub file: PathBuf,
-    /// Since when the engine runs.
-    pub started_at: Timestamp,
+    /// What goes on.
+    pub now: Now,
+    /// What those from elsewhere call it.
+    pub name: Option<ConsoleName>,
 }
 
 /// The console. Cheap to clone.
@@ -81,11 +83,11 @@ impl Console {
     /// At this address, under TLS or in plain text.
     #[must_use]
     pub fn new(setup: Setup, address: SocketAddr, tls: bool) -> Self {
-        let (place, sessions) = (Place::new(address, tls), setup.file.clone());
+        let (place, sessions) = (Place::new(address, tls, setup.name.clone()), setup.file.clone());
         setup.codes.lead_to(place.address());
         let sessions = Sessions::load(sessions, pipeline::now());
         let (methods, calls) = (Methods::of_services(), call::places());
-        let live = Live::start(&setup.engine, setup.started_at);
+        let live = Live::start(&setup.engine, &setup.now);
         Self(Arc::new(Inner { setup, place, sessions, methods, calls, live }))
     }
 

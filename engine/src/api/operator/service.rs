@@ -5,7 +5,8 @@ use crate::api::access::Own;
 use crate::api::door::Places;
 use crate::api::endpoints::Endpoints;
 use crate::api::held::Edge;
-use crate::api::messages::{exposure_message, signer_message};
+use crate::api::messages::{asset_message, exposure_message, signer_message};
+use crate::api::now::Now;
 use crate::api::registration::{self, Asked};
 use crate::api::{proposals, trail};
 use crate::ledger::control::SignerEntry;
@@ -23,6 +24,7 @@ use tonic::{Response, Status};
 pub struct OperatorApi {
     pub(super) engine: Engine,
     pub(super) edge: Edge,
+    pub(super) now: Now,
     pub(super) audit_log: AuditLog,
     /// One party is erased at a time.
     pub(super) erasing: Arc<tokio::sync::Mutex<()>>,
@@ -41,16 +43,58 @@ impl OperatorApi {
 
     /// The service of this engine.
     #[must_use]
-    pub fn new(engine: Engine, edge: Edge, audit_log: AuditLog) -> Self {
+    pub fn new(engine: Engine, (edge, now): (Edge, Now), audit_log: AuditLog) -> Self {
         Self {
             engine,
             edge,
+            now,
             audit_log,
             erasing: Arc::default(),
             exports: Places::new("exports", EXPORTS_MAX, EXPORTS_OWN_MAX),
             lists: Places::new("lists", LISTS_MAX, LISTS_OWN_MAX),
             imports: Places::new("imports", IMPORTS_MAX, 0),
         }
+    }
+
+    /// Creates an asset.
+    pub(super) async fn new_asset(
+        &self,
+        caller: Caller,
+        message: v1::CreateAssetRequest,
+    ) -> Answer<v1::Asset> {
+        let asked = registration::asset_wish(message)?;
+        let Wish::CreateAsset { asset, .. } = &asked.1 else { unreachable!("an asset is created") };
+        let message = asset_message(asset);
+        self.wish(caller, asked).await?;
+        Ok(Response::new(message))
+    }
+
+    /// Sets how far a party may owe.
+    pub(super) async fn limit(
+        &self,
+        caller: Caller,
+        message: v1::SetCreditLimitRequest,
+    ) -> Answer<v1::Exposure> {
+        let asked = registration::limit_wish(message)?;
+        let Wish::SetCreditLimit { party, asset, .. } = &asked.1 else {
+            unreachable!("a limit is set")
+        };
+        let of = (*party, *asset);
+        self.expose(caller, asked, of).await
+    }
+
+    /// Records a deposit.
+    pub(super) async fn deposit(
+        &self,
+        caller: Caller,
+        message: v1::RecordDepositRequest,
+    ) -> Answer<v1::Exposure> {
+        let asked = registration::deposit_wish(message)?;
+        let Wish::RecordDeposit { party, asset, .. } = &asked.1 else {
+            unreachable!("a deposit is recorded")
+        };
+        let of = (*party, *asset);
+        self.expose(caller, asked, of).await
     }
 
     /// Adds a signer whose key is fit.

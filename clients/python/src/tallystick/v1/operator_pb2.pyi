@@ -357,6 +357,7 @@ class AuditLine(_message.Message):
     ABOUT_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     TOOK_US_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     at: _builtins.str
     """when it came: RFC 3339, UTC, microseconds"""
     name: _builtins.str
@@ -370,6 +371,8 @@ class AuditLine(_message.Message):
     result: _builtins.str
     """`OK`, or the name of the status code"""
     took_us: _builtins.int
+    via: _builtins.str
+    """`console` for a page's call; empty: gRPC"""
     @_builtins.property
     def about(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """the ids that it named, by field"""
@@ -386,10 +389,11 @@ class AuditLine(_message.Message):
         about: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         result: _builtins.str = ...,
         took_us: _builtins.int = ...,
+        via: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "at", b"at", "call", b"call", "certificate", b"certificate", "from", b"from", "name", b"name", "request_id", b"request_id", "result", b"result", "role", b"role", "took_us", b"took_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "at", b"at", "call", b"call", "certificate", b"certificate", "from", b"from", "name", b"name", "request_id", b"request_id", "result", b"result", "role", b"role", "took_us", b"took_us", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1452,6 +1456,69 @@ class Exposure(_message.Message):
 Global___Exposure: _TypeAlias = Exposure  # noqa: Y015
 
 @_typing.final
+class ListExposuresRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    asset: _builtins.int
+    limit: _builtins.int
+    """at most so many; 0, or more than 500: 500"""
+    skip: _builtins.int
+    """leaves out so many, to go on behind them"""
+    def __init__(
+        self,
+        *,
+        asset: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        skip: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "limit", b"limit", "skip", b"skip"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExposuresRequest: _TypeAlias = ListExposuresRequest  # noqa: Y015
+
+@_typing.final
+class ListExposuresResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSURES_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    SORTED_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """parties that owe or may owe something in this asset"""
+    sorted: _builtins.int
+    """of these, how many there are in this order: the first 100,000"""
+    at_us: _builtins.int
+    """when it was looked, in microseconds since 1970"""
+    @_builtins.property
+    def exposures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exposure]:
+        """By the share of credit_limit + prefund that is unsettled, in millionths, the largest first; where that is the same, who
+        has least left comes first, and then the smaller id.
+        """
+
+    def __init__(
+        self,
+        *,
+        exposures: _abc.Iterable[Global___Exposure] | None = ...,
+        total: _builtins.int = ...,
+        sorted: _builtins.int = ...,
+        at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "exposures", b"exposures", "sorted", b"sorted", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListExposuresResponse: _TypeAlias = ListExposuresResponse  # noqa: Y015
+
+@_typing.final
 class ImportRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2284,6 +2351,7 @@ class FoundLeg(_message.Message):
     SENT_AT_US_FIELD_NUMBER: _builtins.int
     BATCH_AT_US_FIELD_NUMBER: _builtins.int
     FILE_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.bytes
     batch_state: Global___BatchState.ValueType
     asset: _builtins.int
@@ -2294,6 +2362,8 @@ class FoundLeg(_message.Message):
     """when its batch was computed"""
     file: _builtins.str
     """or the transaction, in which it left; empty: it has not left"""
+    index: _builtins.int
+    """its place in its batch, from 0 on: by it the history names one leg"""
     @_builtins.property
     def leg(self) -> Global___Leg: ...
     def __init__(
@@ -2307,10 +2377,11 @@ class FoundLeg(_message.Message):
         sent_at_us: _builtins.int = ...,
         batch_at_us: _builtins.int = ...,
         file: _builtins.str = ...,
+        index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["leg", b"leg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "batch_at_us", b"batch_at_us", "batch_id", b"batch_id", "batch_state", b"batch_state", "file", b"file", "leg", b"leg", "rail", b"rail", "sent_at_us", b"sent_at_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "batch_at_us", b"batch_at_us", "batch_id", b"batch_id", "batch_state", b"batch_state", "file", b"file", "index", b"index", "leg", b"leg", "rail", b"rail", "sent_at_us", b"sent_at_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2736,6 +2807,7 @@ class HistoryEntry(_message.Message):
     SIGNED_WITH_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
     PROPOSER_FIELD_NUMBER: _builtins.int
+    LEG_FIELD_NUMBER: _builtins.int
     at_us: _builtins.int
     """microseconds since 1970"""
     lsn: _builtins.int
@@ -2763,6 +2835,8 @@ class HistoryEntry(_message.Message):
     """the caller confirmed this proposal; empty: it was none"""
     proposer: _builtins.str
     """who had proposed it"""
+    leg: _builtins.int
+    """the place in its batch of the one leg that it is about: see FoundLeg.index"""
     def __init__(
         self,
         *,
@@ -2782,17 +2856,22 @@ class HistoryEntry(_message.Message):
         signed_with: _builtins.bytes = ...,
         proposal: _builtins.bytes = ...,
         proposer: _builtins.str = ...,
+        leg: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "_window", b"_window", "asset", b"asset", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "_leg", b"_leg", "_window", b"_window", "asset", b"asset", "leg", b"leg", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "_window", b"_window", "about", b"about", "asset", b"asset", "at_us", b"at_us", "batch_id", b"batch_id", "caller", b"caller", "kind", b"kind", "lsn", b"lsn", "party_id", b"party_id", "proposal", b"proposal", "proposer", b"proposer", "request_id", b"request_id", "role", b"role", "signed_with", b"signed_with", "signer", b"signer", "via", b"via", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "_leg", b"_leg", "_window", b"_window", "about", b"about", "asset", b"asset", "at_us", b"at_us", "batch_id", b"batch_id", "caller", b"caller", "kind", b"kind", "leg", b"leg", "lsn", b"lsn", "party_id", b"party_id", "proposal", b"proposal", "proposer", b"proposer", "request_id", b"request_id", "role", b"role", "signed_with", b"signed_with", "signer", b"signer", "via", b"via", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__asset: _TypeAlias = _typing.Literal["asset"]  # noqa: Y015
     _WhichOneofArgType__asset: _TypeAlias = _typing.Literal["_asset", b"_asset"]  # noqa: Y015
+    _WhichOneofReturnType__leg: _TypeAlias = _typing.Literal["leg"]  # noqa: Y015
+    _WhichOneofArgType__leg: _TypeAlias = _typing.Literal["_leg", b"_leg"]  # noqa: Y015
     _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
     _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__asset) -> _WhichOneofReturnType__asset | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__leg) -> _WhichOneofReturnType__leg | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__window) -> _WhichOneofReturnType__window | None: ...
 
@@ -3583,6 +3662,227 @@ class ProposedField(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProposedField: _TypeAlias = ProposedField  # noqa: Y015
+
+@_typing.final
+class WatchNowRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """ends after so many; 0: one, and 3,600 at most"""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchNowRequest: _TypeAlias = WatchNowRequest  # noqa: Y015
+
+@_typing.final
+class Now(_message.Message):
+    """The figures of the last second, and how things stand at its end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_US_FIELD_NUMBER: _builtins.int
+    UPTIME_US_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    ACK_FIELD_NUMBER: _builtins.int
+    QUEUES_FIELD_NUMBER: _builtins.int
+    GROUPS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    SYNC_FIELD_NUMBER: _builtins.int
+    DISK_FREE_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_RESERVE_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_LOW_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    VERIFY_BACKEND_FIELD_NUMBER: _builtins.int
+    VERIFY_BACKEND_TEXT_FIELD_NUMBER: _builtins.int
+    VERIFY_THREADS_FIELD_NUMBER: _builtins.int
+    VERIFY_ALARMS_FIELD_NUMBER: _builtins.int
+    DURABLE_LSN_FIELD_NUMBER: _builtins.int
+    OPEN_WINDOW_FIELD_NUMBER: _builtins.int
+    WINDOW_SINCE_US_FIELD_NUMBER: _builtins.int
+    PROPOSALS_OPEN_FIELD_NUMBER: _builtins.int
+    TROUBLES_OPEN_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
+    at_us: _builtins.int
+    """microseconds since 1970"""
+    uptime_us: _builtins.int
+    groups_per_second: _builtins.int
+    """of the journal: each is one write that is made durable"""
+    disk_free_bytes: _builtins.int
+    """absent where the system does not say"""
+    disk_reserve_bytes: _builtins.int
+    """with less than that free, vouchers are refused"""
+    disk_low: _builtins.bool
+    memory_bytes: _builtins.int
+    """of this process; absent where the system does not say"""
+    verify_backend: _builtins.str
+    """see Status.verify_backend"""
+    verify_backend_text: _builtins.str
+    verify_threads: _builtins.int
+    verify_alarms: _builtins.int
+    durable_lsn: _builtins.int
+    open_window: _builtins.int
+    window_since_us: _builtins.int
+    """when the one before was closed; 0: it is the first one"""
+    proposals_open: _builtins.int
+    troubles_open: _builtins.int
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeRate]:
+        """those that there were since the start"""
+
+    @_builtins.property
+    def ack(self) -> Global___Spread:
+        """how long acks took"""
+
+    @_builtins.property
+    def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueDepth]: ...
+    @_builtins.property
+    def sync(self) -> Global___Spread:
+        """how long they took"""
+
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what a person must see, and what to do"""
+
+    def __init__(
+        self,
+        *,
+        at_us: _builtins.int = ...,
+        uptime_us: _builtins.int = ...,
+        outcomes: _abc.Iterable[Global___OutcomeRate] | None = ...,
+        ack: Global___Spread | None = ...,
+        queues: _abc.Iterable[Global___QueueDepth] | None = ...,
+        groups_per_second: _builtins.int = ...,
+        sync: Global___Spread | None = ...,
+        disk_free_bytes: _builtins.int | None = ...,
+        disk_reserve_bytes: _builtins.int = ...,
+        disk_low: _builtins.bool = ...,
+        memory_bytes: _builtins.int | None = ...,
+        verify_backend: _builtins.str = ...,
+        verify_backend_text: _builtins.str = ...,
+        verify_threads: _builtins.int = ...,
+        verify_alarms: _builtins.int = ...,
+        durable_lsn: _builtins.int = ...,
+        open_window: _builtins.int = ...,
+        window_since_us: _builtins.int = ...,
+        proposals_open: _builtins.int = ...,
+        troubles_open: _builtins.int = ...,
+        alarms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disk_free_bytes", b"_disk_free_bytes", "_memory_bytes", b"_memory_bytes", "ack", b"ack", "disk_free_bytes", b"disk_free_bytes", "memory_bytes", b"memory_bytes", "sync", b"sync"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disk_free_bytes", b"_disk_free_bytes", "_memory_bytes", b"_memory_bytes", "ack", b"ack", "alarms", b"alarms", "at_us", b"at_us", "disk_free_bytes", b"disk_free_bytes", "disk_low", b"disk_low", "disk_reserve_bytes", b"disk_reserve_bytes", "durable_lsn", b"durable_lsn", "groups_per_second", b"groups_per_second", "memory_bytes", b"memory_bytes", "open_window", b"open_window", "outcomes", b"outcomes", "proposals_open", b"proposals_open", "queues", b"queues", "sync", b"sync", "troubles_open", b"troubles_open", "uptime_us", b"uptime_us", "verify_alarms", b"verify_alarms", "verify_backend", b"verify_backend", "verify_backend_text", b"verify_backend_text", "verify_threads", b"verify_threads", "window_since_us", b"window_since_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__disk_free_bytes: _TypeAlias = _typing.Literal["disk_free_bytes"]  # noqa: Y015
+    _WhichOneofArgType__disk_free_bytes: _TypeAlias = _typing.Literal["_disk_free_bytes", b"_disk_free_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_free_bytes) -> _WhichOneofReturnType__disk_free_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+
+Global___Now: _TypeAlias = Now  # noqa: Y015
+
+@_typing.final
+class OutcomeRate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PER_SECOND_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    outcome: _builtins.str
+    """e.g. `credited`"""
+    per_second: _builtins.int
+    total: _builtins.int
+    """since the start"""
+    def __init__(
+        self,
+        *,
+        outcome: _builtins.str = ...,
+        per_second: _builtins.int = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "per_second", b"per_second", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeRate: _TypeAlias = OutcomeRate  # noqa: Y015
+
+@_typing.final
+class Spread(_message.Message):
+    """Of a second. What so many of a thousand took at most, in microseconds; absent where nothing was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    P50_US_FIELD_NUMBER: _builtins.int
+    P99_US_FIELD_NUMBER: _builtins.int
+    P999_US_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    p50_us: _builtins.int
+    p99_us: _builtins.int
+    p999_us: _builtins.int
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        p50_us: _builtins.int | None = ...,
+        p99_us: _builtins.int | None = ...,
+        p999_us: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p50_us", b"_p50_us", "_p999_us", b"_p999_us", "_p99_us", b"_p99_us", "p50_us", b"p50_us", "p999_us", b"p999_us", "p99_us", b"p99_us"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p50_us", b"_p50_us", "_p999_us", b"_p999_us", "_p99_us", b"_p99_us", "count", b"count", "p50_us", b"p50_us", "p999_us", b"p999_us", "p99_us", b"p99_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__p50_us: _TypeAlias = _typing.Literal["p50_us"]  # noqa: Y015
+    _WhichOneofArgType__p50_us: _TypeAlias = _typing.Literal["_p50_us", b"_p50_us"]  # noqa: Y015
+    _WhichOneofReturnType__p999_us: _TypeAlias = _typing.Literal["p999_us"]  # noqa: Y015
+    _WhichOneofArgType__p999_us: _TypeAlias = _typing.Literal["_p999_us", b"_p999_us"]  # noqa: Y015
+    _WhichOneofReturnType__p99_us: _TypeAlias = _typing.Literal["p99_us"]  # noqa: Y015
+    _WhichOneofArgType__p99_us: _TypeAlias = _typing.Literal["_p99_us", b"_p99_us"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p50_us) -> _WhichOneofReturnType__p50_us | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p999_us) -> _WhichOneofReturnType__p999_us | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p99_us) -> _WhichOneofReturnType__p99_us | None: ...
+
+Global___Spread: _TypeAlias = Spread  # noqa: Y015
+
+@_typing.final
+class QueueDepth(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    depth: _builtins.int
+    bound: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        depth: _builtins.int = ...,
+        bound: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound", b"bound", "depth", b"depth", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueDepth: _TypeAlias = QueueDepth  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):

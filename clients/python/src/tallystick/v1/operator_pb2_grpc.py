@@ -125,6 +125,11 @@ class OperatorStub:
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.GetExposureRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_operator__pb2.Exposure.FromString,
                 _registered_method=True)
+        self.ListExposures = channel.unary_unary(
+                '/tallystick.v1.Operator/ListExposures',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.ListExposuresRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.ListExposuresResponse.FromString,
+                _registered_method=True)
         self.Import = channel.stream_unary(
                 '/tallystick.v1.Operator/Import',
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.ImportRequest.SerializeToString,
@@ -350,6 +355,11 @@ class OperatorStub:
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_operator__pb2.Status.FromString,
                 _registered_method=True)
+        self.WatchNow = channel.unary_stream(
+                '/tallystick.v1.Operator/WatchNow',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.WatchNowRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Now.FromString,
+                _registered_method=True)
         self.RevealParty = channel.unary_unary(
                 '/tallystick.v1.Operator/RevealParty',
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.GetPartyRequest.SerializeToString,
@@ -485,6 +495,14 @@ class OperatorServicer:
 
     def GetExposure(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExposures(self, request, context):
+        """Parties by how near their limit they are in an asset, the nearest first. A look at all of them is kept for some seconds,
+        so that who turns pages sees each party once.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -801,6 +819,14 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchNow(self, request, context):
+        """What goes on at this moment, in figures: at once, and then once a second, as often as is asked for. The console's page
+        *Now* and `tallystick top` show these.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevealParty(self, request, context):
         """The same as GetParty, and a line of its own in the audit log: the console shows names and accounts by it alone.
         """
@@ -906,6 +932,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.GetExposure,
                     request_deserializer=tallystick_dot_v1_dot_operator__pb2.GetExposureRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_operator__pb2.Exposure.SerializeToString,
+            ),
+            'ListExposures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExposures,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.ListExposuresRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.ListExposuresResponse.SerializeToString,
             ),
             'Import': grpc.stream_unary_rpc_method_handler(
                     servicer.Import,
@@ -1131,6 +1162,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=tallystick_dot_v1_dot_operator__pb2.GetStatusRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_operator__pb2.Status.SerializeToString,
+            ),
+            'WatchNow': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchNow,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.WatchNowRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Now.SerializeToString,
             ),
             'RevealParty': grpc.unary_unary_rpc_method_handler(
                     servicer.RevealParty,
@@ -1590,6 +1626,33 @@ class Operator:
             '/tallystick.v1.Operator/GetExposure',
             tallystick_dot_v1_dot_operator__pb2.GetExposureRequest.SerializeToString,
             tallystick_dot_v1_dot_operator__pb2.Exposure.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExposures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/ListExposures',
+            tallystick_dot_v1_dot_operator__pb2.ListExposuresRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.ListExposuresResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -2805,6 +2868,33 @@ class Operator:
             '/tallystick.v1.Operator/GetStatus',
             tallystick_dot_v1_dot_operator__pb2.GetStatusRequest.SerializeToString,
             tallystick_dot_v1_dot_operator__pb2.Status.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchNow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tallystick.v1.Operator/WatchNow',
+            tallystick_dot_v1_dot_operator__pb2.WatchNowRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Now.FromString,
             options,
             channel_credentials,
             insecure,

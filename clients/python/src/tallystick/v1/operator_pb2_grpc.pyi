@@ -79,6 +79,10 @@ class OperatorStub:
     SetCreditLimit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetCreditLimitRequest, _operator_pb2.Exposure]
     RecordDeposit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RecordDepositRequest, _operator_pb2.Exposure]
     GetExposure: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetExposureRequest, _operator_pb2.Exposure]
+    ListExposures: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListExposuresRequest, _operator_pb2.ListExposuresResponse]
+    """Parties by how near their limit they are in an asset, the nearest first. A look at all of them is kept for some seconds,
+    so that who turns pages sees each party once.
+    """
     Import: _grpc.StreamUnaryMultiCallable[_operator_pb2.ImportRequest, _operator_pb2.ImportResponse]
     """Bulk registration: thousands of parties, signers and limits a second."""
     CloseWindow: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CloseWindowRequest, _operator_pb2.Window]
@@ -176,6 +180,10 @@ class OperatorStub:
     ReleaseHold: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseHoldRequest, _operator_pb2.Hold]
     """Lets payments leave again after the ledger was restored from a copy: somebody has found out what left since."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetStatusRequest, _operator_pb2.Status]
+    WatchNow: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchNowRequest, _operator_pb2.Now]
+    """What goes on at this moment, in figures: at once, and then once a second, as often as is asked for. The console's page
+    *Now* and `tallystick top` show these.
+    """
     RevealParty: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetPartyRequest, _operator_pb2.Party]
     """The same as GetParty, and a line of its own in the audit log: the console shows names and accounts by it alone."""
     CreateConsoleLogin: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CreateConsoleLoginRequest, _operator_pb2.ConsoleLogin]
@@ -235,6 +243,10 @@ class OperatorAsyncStub(OperatorStub):
     SetCreditLimit: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetCreditLimitRequest, _operator_pb2.Exposure]  # type: ignore[assignment]
     RecordDeposit: _aio.UnaryUnaryMultiCallable[_operator_pb2.RecordDepositRequest, _operator_pb2.Exposure]  # type: ignore[assignment]
     GetExposure: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetExposureRequest, _operator_pb2.Exposure]  # type: ignore[assignment]
+    ListExposures: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListExposuresRequest, _operator_pb2.ListExposuresResponse]  # type: ignore[assignment]
+    """Parties by how near their limit they are in an asset, the nearest first. A look at all of them is kept for some seconds,
+    so that who turns pages sees each party once.
+    """
     Import: _aio.StreamUnaryMultiCallable[_operator_pb2.ImportRequest, _operator_pb2.ImportResponse]  # type: ignore[assignment]
     """Bulk registration: thousands of parties, signers and limits a second."""
     CloseWindow: _aio.UnaryUnaryMultiCallable[_operator_pb2.CloseWindowRequest, _operator_pb2.Window]  # type: ignore[assignment]
@@ -332,6 +344,10 @@ class OperatorAsyncStub(OperatorStub):
     ReleaseHold: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseHoldRequest, _operator_pb2.Hold]  # type: ignore[assignment]
     """Lets payments leave again after the ledger was restored from a copy: somebody has found out what left since."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetStatusRequest, _operator_pb2.Status]  # type: ignore[assignment]
+    WatchNow: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchNowRequest, _operator_pb2.Now]  # type: ignore[assignment]
+    """What goes on at this moment, in figures: at once, and then once a second, as often as is asked for. The console's page
+    *Now* and `tallystick top` show these.
+    """
     RevealParty: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetPartyRequest, _operator_pb2.Party]  # type: ignore[assignment]
     """The same as GetParty, and a line of its own in the audit log: the console shows names and accounts by it alone."""
     CreateConsoleLogin: _aio.UnaryUnaryMultiCallable[_operator_pb2.CreateConsoleLoginRequest, _operator_pb2.ConsoleLogin]  # type: ignore[assignment]
@@ -484,6 +500,16 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.GetExposureRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Exposure, _abc.Awaitable[_operator_pb2.Exposure]]: ...
+
+    @_abc_1.abstractmethod
+    def ListExposures(
+        self,
+        request: _operator_pb2.ListExposuresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListExposuresResponse, _abc.Awaitable[_operator_pb2.ListExposuresResponse]]:
+        """Parties by how near their limit they are in an asset, the nearest first. A look at all of them is kept for some seconds,
+        so that who turns pages sees each party once.
+        """
 
     @_abc_1.abstractmethod
     def Import(
@@ -851,6 +877,16 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Status, _abc.Awaitable[_operator_pb2.Status]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchNow(
+        self,
+        request: _operator_pb2.WatchNowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_operator_pb2.Now], _abc.AsyncIterator[_operator_pb2.Now]]:
+        """What goes on at this moment, in figures: at once, and then once a second, as often as is asked for. The console's page
+        *Now* and `tallystick top` show these.
+        """
 
     @_abc_1.abstractmethod
     def RevealParty(

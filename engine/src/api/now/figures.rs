@@ -1,5 +1,4 @@
-//! What goes on at this moment, in figures, for pages: made once a second for all of them, of what
-//! is counted anyway.
+//! What goes on at this moment, in figures: made of what is counted anyway.
 
 use crate::ledger::Control;
 use crate::limits::{
@@ -17,76 +16,77 @@ use std::time::Instant;
 /// say; sizes in bytes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Now {
-    at_ms: i64,
-    uptime_ms: i64,
+pub(super) struct Figures {
+    pub at_ms: i64,
+    pub uptime_ms: i64,
     /// Vouchers of the last second by outcome, those that there ever were.
-    vouchers_per_second: BTreeMap<&'static str, u64>,
+    pub vouchers_per_second: BTreeMap<&'static str, u64>,
     /// The same since the start.
-    vouchers: BTreeMap<&'static str, u64>,
-    ack_us: Spread,
-    queues: Vec<Queue>,
-    journal: Journal,
-    disk: Disk,
-    memory_bytes: Option<u64>,
-    verify: Verify,
+    pub vouchers: BTreeMap<&'static str, u64>,
+    pub ack_us: Spread,
+    pub queues: Vec<Queue>,
+    pub journal: Journal,
+    pub disk: Disk,
+    pub memory_bytes: Option<u64>,
+    pub verify: Verify,
     /// The last durable record.
-    position: u64,
-    window: Window,
-    proposals_open: usize,
-    troubles_open: usize,
+    pub position: u64,
+    pub window: Window,
+    pub proposals_open: usize,
+    pub troubles_open: usize,
     /// What a person must see, in words.
-    alarms: Vec<String>,
+    pub alarms: Vec<String>,
 }
 
 /// How long what was done in the last second took, by buckets.
 #[derive(Serialize, Default, PartialEq, Eq, Debug)]
-struct Spread {
-    count: u64,
-    p50: Option<u64>,
-    p99: Option<u64>,
-    p999: Option<u64>,
+pub(super) struct Spread {
+    pub count: u64,
+    pub p50: Option<u64>,
+    pub p99: Option<u64>,
+    pub p999: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Queue {
-    name: &'static str,
-    depth: u64,
-    bound: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Journal {
-    groups_per_second: u64,
-    sync_us: Spread,
+pub(super) struct Queue {
+    pub name: &'static str,
+    pub depth: u64,
+    pub bound: u64,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Disk {
-    free_bytes: Option<u64>,
-    reserve_bytes: u64,
-    low: bool,
-}
-
-#[derive(Serialize)]
-struct Verify {
-    backend: &'static str,
-    text: &'static str,
-    threads: usize,
-    alarms: u64,
+pub(super) struct Journal {
+    pub groups_per_second: u64,
+    pub sync_us: Spread,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Window {
-    number: u64,
+pub(super) struct Disk {
+    pub free_bytes: Option<u64>,
+    pub reserve_bytes: u64,
+    pub low: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Verify {
+    pub backend: &'static str,
+    pub text: &'static str,
+    pub threads: usize,
+    pub alarms: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Window {
+    pub number: u64,
     /// 0: it is the first one.
-    since_ms: i64,
+    pub since_ms: i64,
 }
 
 /// What is counted, at one moment.
+#[derive(Clone)]
 pub(super) struct Counted {
     at: Instant,
     vouchers: Vec<(&'static str, u64)>,
@@ -104,7 +104,7 @@ impl Counted {
     }
 
     /// The figures of now, since an earlier moment.
-    pub fn since(&self, before: &Self, engine: &Engine, started_at: Timestamp) -> Now {
+    pub fn since(&self, before: &Self, engine: &Engine, started_at: Timestamp) -> Figures {
         let (vitals, room, now) = (engine.vitals(), engine.room(), pipeline::now());
         let millis = self.at.saturating_duration_since(before.at).as_millis().max(1);
         let a_second =
@@ -129,7 +129,7 @@ impl Counted {
         };
         let (window, proposals_open, troubles_open) = stands(engine, now);
         let verify = vitals.verify;
-        Now {
+        Figures {
             at_ms: now.0 / 1_000,
             uptime_ms: now.0.saturating_sub(started_at.0) / 1_000,
             vouchers_per_second: there_were()

@@ -1,0 +1,236 @@
+//! `top`: what the engine does right now, in a terminal: the figures of the console's page *Now*,
+//! from the same source. Owns how the engine is followed when it goes away, and which key does what.
+
+mod figures;
+mod screen;
+mod state;
+mod view;
+
+use super::client::Session;
+use super::output::Output;
+use super::{CliError, Target};
+use clap::Args;
+use screen::{Press, Screen};
+use state::{Link, Top};
+use std::io::IsTerminal as _;
+use std::time::Duration;
+use tallystick_proto::v1::{Now, WatchNowRequest};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tonic::{Code, Streaming};
+
+/// Shown with `tallystick top --help`.
+pub const HELP: &str = "\
+Examples:
+  tallystick top
+  tallystick top --once
+  tallystick top --json | jq .ack_p99_us
+
+Keys: q ends it, p pauses and goes on, ? shows this. When the engine goes away, it is looked for until
+it is back. --once prints what is there now, as text, and ends; --json a line a second. NO_COLOR is
+kept to.";
+
+/// Figures in one call: then it is made anew.
+const FIGURES: u32 = 3_600;
+/// Until it is looked for again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Without figures for so long, nobody answers.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// `tallystick top`
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Print what is there now, once, as text
+    #[arg(long)]
+    once: bool,
+    /// Without colours, as with NO_COLOR in the environment
+    #[arg(long)]
+    no_color: bool,
+}
+
+/// What comes of following the engine.
+enum Told {
+    Figures(Box<Now>),
+    /// It does not answer: why.
+    Away(String),
+    /// It will not answer.
+    Refused(CliError),
+}
+
+/// Runs `tallystick top`.
+///
+/// # Errors
+/// When no engine answers at first, the call is refused, or the terminal fails.
+pub async fn run(target: &Target, args: &TopArgs) -> Result<(), CliError> {
+    // Whoever may not watch, or has typed a wrong address, is told so before the screen is taken.
+    let (session, mut figures) = begin(target, if args.once { 1 } else { FIGURES }).await?;
+    let first = next(&session, &mut figures).await?;
+    if target.json {
+        return lines(target, args, (session, figures), *first).await;
+    }
+    let mut top = Top::new(&target.server);
+    top.told(*first);
+    if args.once {
+        let mut out = Output::new(false);
+        out.text(&view::text(&top, screen::width()))?;
+        return out.finish();
+    }
+    if !std::io::stdout().is_terminal() {
+        let why = "standard output is no terminal: use --once, or --json for a line a second";
+        return Err(CliError::Input(why.to_owned()));
+    }
+    let (says, told) = mpsc::channel(1);
+    tokio::spawn(follow(target.clone(), (session, figures), says));
+    let colours = !args.no_color && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let mut ends = Ends::listen()?;
+    let mut screen = Screen::open(colours).map_err(CliError::Output)?;
+    let done = show(&mut screen, &mut top, told, &mut ends).await;
+    // The terminal is itself again before anything is said of how it ended.
+    drop(screen);
+    done
+}
+
+/// Shows what is told until somebody ends it.
+async fn show(
+    screen: &mut Screen,
+    top: &mut Top,
+    mut told: mpsc::Receiver<Told>,
+    ends: &mut Ends,
+) -> Result<(), CliError> {
+    let mut keys = screen::keys();
+    loop {
+        screen.draw(top).map_err(CliError::Output)?;
+        tokio::select! {
+            told = told.recv() => match told {
+                Some(Told::Figures(figures)) => top.told(*figures),
+                Some(Told::Away(why)) => top.link = Link::Away(why),
+                Some(Told::Refused(error)) => return Err(error),
+                None => return Ok(()),
+            },
+            key = keys.recv() => match key {
+                Some(Ok(Press::Quit)) | None => return Ok(()),
+                Some(Ok(Press::Pause)) => top.pause(),
+                Some(Ok(Press::Help)) => top.help = !top.help,
+                Some(Ok(Press::Other)) => top.help = false,
+                Some(Ok(Press::Resized)) => {}
+                Some(Err(error)) => return Err(CliError::Output(error)),
+            },
+            () = ends.come() => return Ok(()),
+        }
+    }
+}
+
+/// A line of JSON a second.
+async fn lines(
+    target: &Target,
+    args: &TopArgs,
+    of: (Session, Streaming<Now>),
+    first: Now,
+) -> Result<(), CliError> {
+    let mut out = Output::new(true);
+    let mut print = |figures: Now| {
+        out.record(&figures::record(figures), &Default::default())?;
+        out.finish()
+    };
+    print(first)?;
+    if args.once {
+        return Ok(());
+    }
+    let (says, mut told) = mpsc::channel(1);
+    tokio::spawn(follow(target.clone(), of, says));
+    loop {
+        match told.recv().await {
+            Some(Told::Figures(figures)) => print(*figures)?,
+            Some(Told::Away(why)) => super::note(&format!("note: {why}; it is looked for again")),
+            Some(Told::Refused(error)) => return Err(error),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn begin(target: &Target, count: u32) -> Result<(Session, Streaming<Now>), CliError> {
+    let session = Session::connect(target).await?;
+    let answer = session.operator().watch_now(WatchNowRequest { count }).await;
+    let figures = answer.map_err(|status| session.failed(status))?.into_inner();
+    Ok((session, figures))
+}
+
+/// The next figures, before it is too long.
+async fn next(session: &Session, figures: &mut Streaming<Now>) -> Result<Box<Now>, CliError> {
+    match tokio::time::timeout(SILENT, figures.message()).await {
+        Ok(Ok(Some(now))) => Ok(Box::new(now)),
+        Ok(Ok(None)) => Err(CliError::Failed("the engine stops".to_owned())),
+        Ok(Err(status)) => Err(session.failed(status)),
+        Err(_) => Err(CliError::Failed("the engine tells nothing any more".to_owned())),
+    }
+}
+
+/// Tells what goes on, as long as somebody listens, and looks for an engine that has gone.
+async fn follow(target: Target, of: (Session, Streaming<Now>), says: mpsc::Sender<Told>) {
+    let mut at_work = Some(of);
+    loop {
+        let error = match at_work.take() {
+            Some(of) => hear(of, &says).await,
+            None => match begin(&target, FIGURES).await {
+                Ok(of) => {
+                    at_work = Some(of);
+                    continue;
+                }
+                Err(error) => error,
+            },
+        };
+        if is_refusal(&error) {
+            let _ = says.send(Told::Refused(error)).await;
+            return;
+        }
+        if says.send(Told::Away(error.to_string())).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Tells the figures of one call, until there are no more: why.
+async fn hear(
+    (session, mut figures): (Session, Streaming<Now>),
+    says: &mpsc::Sender<Told>,
+) -> CliError {
+    loop {
+        match next(&session, &mut figures).await {
+            Ok(now) => {
+                if says.send(Told::Figures(now)).await.is_err() {
+                    return CliError::Failed("nobody looks any more".to_owned());
+                }
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+/// Whether asking again is of no use.
+fn is_refusal(error: &CliError) -> bool {
+    use Code::{InvalidArgument, PermissionDenied, Unauthenticated, Unimplemented};
+    let codes = [InvalidArgument, PermissionDenied, Unauthenticated, Unimplemented];
+    matches!(error, CliError::Call { status, .. } if codes.contains(&status.code()))
+}
+
+/// Signals by which others end it: the terminal is given back then, too.
+struct Ends([Signal; 3]);
+
+impl Ends {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(|why| CliError::Failed(format!("signals: {why}")));
+        let kinds = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()];
+        let [terminate, hangup, interrupt] = kinds.map(listen);
+        Ok(Self([terminate?, hangup?, interrupt?]))
+    }
+
+    async fn come(&mut self) {
+        let [terminate, hangup, interrupt] = &mut self.0;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+}
