@@ -88,6 +88,18 @@ fn a_link_logs_in_once_as_who_asked_for_it() {
         let expected = if wrong == "{}" { 401 } else { 400 };
         assert_eq!(reply.status, expected, "{wrong}: {}", reply.text);
     }
+    // For those from elsewhere it has another name.
+    let named = |name: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let config = format!("[console]\nlisten = \"127.0.0.1:0\"\nname = \"{name}\"\n");
+        let engine = Launch::new(&dir.path().join("data")).config(&config).start();
+        let address = Cli(&engine).one(&["console", "login"])["address"].clone();
+        let port = engine.console().unwrap().rsplit(':').next().unwrap().to_owned();
+        (address.as_str().unwrap().to_owned(), port)
+    };
+    let (address, port) = named("clearing.example");
+    assert_eq!(address, format!("http://clearing.example:{port}"));
+    assert_eq!(named("clearing.example:443").0, "http://clearing.example:443");
     let without = Engine::start(&dir.path().join("other"), &[]);
     Cli(&without).fails(&["console", "login"], 1, "has no console");
 }
