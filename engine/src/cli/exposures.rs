@@ -1,4 +1,5 @@
-//! `party list --by exposure`: who is nearest their limit. Owns how the share that is used is shown.
+//! `party list --by exposure`: who is nearest their limit. Owns how the share that is used is
+//! shown.
 
 use super::CliError;
 use super::client::Session;

@@ -1,5 +1,6 @@
 //! `top`: what the engine does right now, in a terminal: the figures of the console's page *Now*,
-//! from the same source. Owns how the engine is followed when it goes away, and which key does what.
+//! from the same source. Owns how the engine is followed when it goes away, and which key does
+//! what.
 
 mod figures;
 mod screen;
@@ -26,9 +27,9 @@ Examples:
   tallystick top --once
   tallystick top --json | jq .ack_p99_us
 
-Keys: q ends it, p pauses and goes on, ? shows this. When the engine goes away, it is looked for until
-it is back. --once prints what is there now, as text, and ends; --json a line a second. NO_COLOR is
-kept to.";
+Keys: q ends it, p pauses and goes on, ? shows this. When the engine goes away, it is looked for
+until it is back. --once prints what is there now, as text, and ends; --json a line a second.
+NO_COLOR is kept to.";
 
 /// Figures in one call: then it is made anew.
 const FIGURES: u32 = 3_600;
