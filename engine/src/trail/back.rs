@@ -179,6 +179,7 @@ mod tests {
             },
             certificate: None,
             from: String::new(),
+            via: String::new(),
             call: "GetParty".into(),
             request_id: String::new(),
             about: BTreeMap::new(),

@@ -77,12 +77,13 @@ pub(super) fn keys() -> mpsc::Receiver<io::Result<Press>> {
 }
 
 fn press(key: KeyEvent) -> Press {
-    match key.code {
+    let KeyCode::Char(letter) = key.code else { return Press::Other };
+    match letter {
         // Without echo Ctrl C is a key like others.
-        KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => Press::Quit,
-        KeyCode::Char('q' | 'Q') => Press::Quit,
-        KeyCode::Char('p' | 'P' | ' ') => Press::Pause,
-        KeyCode::Char('?' | 'h' | 'H') => Press::Help,
+        'c' | 'd' if key.modifiers.contains(KeyModifiers::CONTROL) => Press::Quit,
+        'q' | 'Q' => Press::Quit,
+        'p' | 'P' | ' ' => Press::Pause,
+        '?' | 'h' | 'H' => Press::Help,
         _ => Press::Other,
     }
 }
