@@ -21,18 +21,26 @@ const MODULES = {
   audit: () => import("./pages/audit.js"),
 };
 
+const AGAIN = 1_000; // milliseconds until code that did not come is asked for again
+const load = async (name) => {
+  LOADED[name] ??= (await MODULES[name]()).default;
+};
+// The first page's comes while it is asked who is logged in.
+if (MODULES[route.value.page]) load(route.value.page).catch(() => undefined);
+
 /** A page's code is asked for once. */
 function usePage(name) {
   const [, set] = useState(0);
   useEffect(() => {
     if (LOADED[name] || !MODULES[name]) return undefined;
-    let current = true;
-    MODULES[name]().then((code) => {
-      LOADED[name] = code.default;
-      if (current) set((n) => n + 1);
+    let current = true, again;
+    const ask = () => load(name).then(() => current && set((n) => n + 1), () => {
+      if (current) again = setTimeout(ask, AGAIN);
     });
+    ask();
     return () => {
       current = false;
+      clearTimeout(again);
     };
   }, [name]);
   return LOADED[name];

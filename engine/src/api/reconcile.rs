@@ -21,7 +21,8 @@ pub(super) async fn report(
     folders: &BTreeMap<Rail, Folders>,
     batch: BatchId,
 ) -> Result<v1::Reconciliation, Status> {
-    let plan = engine.plan(batch).await?;
+    let content = engine.batch(batch, |_| Ok(())).await?;
+    let parties = engine.parties_of(batch).await?;
     let found = engine.ask(|control| {
         let entry = control.batch(batch)?.clone();
         let window = |&number| {
@@ -39,7 +40,8 @@ pub(super) async fn report(
     let moment = Moment { at, held: engine.held().of(batch), suspended };
     let message = as_it_stands(&entry);
     let sums = tokio::task::spawn_blocking(move || {
-        reconcile(&plan, &entry, windows, Wrong { standing: own, kept, again }, &moment)
+        let wrong = Wrong { standing: own, kept, again };
+        reconcile((&content, parties), &entry, windows, wrong, &moment)
     });
     let mut sums = sums.await.expect("reconciling does not panic");
     sums.folders = folders.get(&rail).cloned().unwrap_or_default();

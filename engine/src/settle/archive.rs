@@ -230,7 +230,10 @@ impl Archive {
                 kept::load_window(&*self.tables, sealed)?
             })
         };
-        self.hold_window(window.clone());
+        // One in which nothing is owed costs nothing to load, and takes no other's place.
+        if !window.assets.is_empty() {
+            self.hold_window(window.clone());
+        }
         Ok(window)
     }
 

@@ -10,9 +10,10 @@ use super::leftover::Kept;
 use crate::ledger::{
     BatchContent, BatchEntry, BatchState, Control, Leg, LegFacts, LegState, Legs, Proposal,
 };
-use crate::limits::{FIND_BATCHES, FIND_FACTS, FIND_LEGS};
+use crate::limits::{FIND_BATCHES, FIND_FACTS, FIND_FACTS_FIRST, FIND_LEGS, PARTIES_KNOWN};
 use crate::types::{AssetNumber, BatchId, Lsn, PartyId, Timestamp, Total};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which legs are wanted: those of which all of it is true.
@@ -152,6 +153,27 @@ impl FindLegs {
     }
 }
 
+impl Engine {
+    /// How many parties owed something in the windows of a batch.
+    ///
+    /// # Errors
+    /// As for `plan`.
+    pub async fn parties_of(&self, batch: BatchId) -> Result<u64, NotLoaded> {
+        let known = || self.orders().parties.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parties) = known().get(&batch) {
+            return Ok(*parties);
+        }
+        let parties = self.plan(batch).await?.parties();
+        let parties = u64::try_from(parties).expect("parties are limited");
+        let mut known = known();
+        if known.len() >= PARTIES_KNOWN {
+            known.clear();
+        }
+        known.insert(batch, parties);
+        Ok(parties)
+    }
+}
+
 /// The batches to look at now, the newest first, and behind which to go on.
 fn batches(control: &Control, wanted: &FindLegs) -> (Vec<FoundBatch>, Option<Lsn>, u64) {
     let from = wanted.next.map(|next| next.computed.next());
@@ -244,52 +266,58 @@ impl Engine {
     ) -> Result<Option<FindNext>, NotLoaded> {
         let content = self.batch(of.id, |_| Ok(())).await?;
         let begun = wanted.next.filter(|next| next.computed == of.computed);
-        let first = begun.map_or(0, |next| next.leg);
-        let (asks, of_all, engine) = (wanted.clone(), content.clone(), self.clone());
-        // Beside the network threads: there may be a million.
-        let fit = aside(move || {
-            let by_size = || engine.orders().by_size.of(of.id, &of_all.legs);
-            let order = asks.largest_first.then(by_size);
-            ranked(&asks, &of_all, order.as_deref(), first)
-        });
-        let fit = fit.await;
-        let looked = content.legs.len().saturating_sub(first as usize);
-        all.legs_seen += u64::try_from(looked).expect("a length fits 64 bits");
-        for ranked in fit.chunks(FIND_FACTS) {
-            let (ranked, wanted, content) = (ranked.to_vec(), wanted.clone(), content.clone());
+        let mut rank = begun.map_or(0, |next| next.leg);
+        // Few at first: most that fit are wanted. Where few are, more at once.
+        let mut some = wanted.limit.saturating_add(1).clamp(FIND_FACTS_FIRST, FIND_FACTS);
+        loop {
+            let (asks, of_all, engine) = (wanted.clone(), content.clone(), self.clone());
+            // Beside the network threads: there may be a million.
+            let fit = aside(move || {
+                let by_size = || engine.orders().by_size.of(of.id, &of_all.legs);
+                let order = asks.largest_first.then(by_size);
+                ranked(&asks, &of_all, order.as_deref(), rank, some)
+            });
+            let ranked = fit.await;
+            let behind = ranked.last().filter(|_| ranked.len() == some).map(|(last, _)| last + 1);
+            let (asks, shown) = (wanted.clone(), content.clone());
             let places = ranked.iter().map(|(_, place)| *place).collect();
             let left = wanted.limit - all.legs.len();
             let look = move |legs: &Legs| {
-                let in_state = |(_, place): &(u32, u32)| wanted.fits_state(legs.state(*place));
-                let one = |(rank, place)| (rank, found_leg(&content, of, place, legs));
+                let in_state = |(_, place): &(u32, u32)| asks.fits_state(legs.state(*place));
+                let one = |(rank, place)| (rank, found_leg(&shown, of, place, legs));
                 let fit = ranked.into_iter().filter(in_state).map(one);
-                let fit = fit.filter(|(_, found)| wanted.fits_now(found));
+                let fit = fit.filter(|(_, found)| asks.fits_now(found));
                 fit.take(left + 1).collect::<Vec<_>>()
             };
             let mut found = self.legs(of.id, places, look).await?;
             let more = found.get(left).map(|(rank, _)| *rank);
             found.truncate(left);
             all.legs.extend(found.into_iter().map(|(_, leg)| leg));
-            if let Some(leg) = more {
-                return Ok(Some(FindNext { computed: of.computed, leg }));
+            let end = u32::try_from(content.legs.len()).expect("legs are counted in 32 bits");
+            all.legs_seen += u64::from(more.or(behind).unwrap_or(end).saturating_sub(rank));
+            match (more, behind) {
+                (Some(leg), _) => return Ok(Some(FindNext { computed: of.computed, leg })),
+                (None, None) => return Ok(None),
+                (None, Some(next)) => rank = next,
             }
+            some = some.saturating_mul(4).min(FIND_FACTS);
         }
-        Ok(None)
     }
 }
 
 /// The legs of a batch that fit, by what never changes of them, each with its rank in this order,
-/// from this rank on; the order is that of their places, unless it is given.
+/// from this rank on, and so many at most; the order is that of their places, unless it is given.
 fn ranked(
     wanted: &FindLegs,
     content: &BatchContent,
     order: Option<&[u32]>,
     first: u32,
+    most: usize,
 ) -> Vec<(u32, u32)> {
     let fits = |(_, place): &(u32, u32)| wanted.fits(&content.legs[*place as usize]);
     let count = u32::try_from(content.legs.len()).expect("legs are counted in 32 bits");
     let at = |rank: u32| (rank, order.map_or(rank, |order| order[rank as usize]));
-    (first.min(count)..count).map(at).filter(fits).collect()
+    (first.min(count)..count).map(at).filter(fits).take(most).collect()
 }
 
 /// Orders of long lists that were asked for last: whoever asks for a page asks for the next one.
@@ -299,6 +327,8 @@ pub(super) struct Orders {
     pub by_size: BySize,
     /// Parties by how near their limit they are.
     pub nearest: Kept,
+    /// Of batches: how many parties owed something in their windows. It takes the windows to know.
+    pub parties: Mutex<BTreeMap<BatchId, u64>>,
 }
 
 /// The legs of the batch that was looked through last by size: their places, the largest first.

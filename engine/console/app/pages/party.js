@@ -3,7 +3,7 @@ import { html, useState } from "../lib.js";
 import { revokeSigner, setLimit, suspend } from "../actions.js";
 import { call, items, me, useAsked } from "../api.js";
 import { Do } from "../dialog.js";
-import { base64, hex, short, typed, word } from "../format.js";
+import { base64, count, hex, short, typed, word } from "../format.js";
 import { may } from "../rights.js";
 import { revealed, say, useStore } from "../store.js";
 import { Pager, Table, usePages } from "../table.js";
@@ -102,17 +102,23 @@ function Signers({ id }) {
       KEY</code>.<//>`}<//>`;
 }
 
-function Statement({ id }) {
-  const { data, error, again } = useAsked(`statement ${id}`, async () => {
+const NEWEST = 100; // windows that one call looks through
+
+function Statement({ id, who }) {
+  const [all, setAll] = useState(false);
+  const { data, error, again } = useAsked(`statement ${id} ${all}`, async () => {
     const lines = [];
-    let nextWindow = "0";
+    // The newest, at first; who may not know which these are sees them from the first one on.
+    const { openWindow = "1" } = all || !may(who, "GetStatus") ? {} : await call("GetStatus");
+    const first = Math.max(1, Number(openWindow) - NEWEST);
+    let nextWindow = String(first);
     // Windows in which nothing happened are looked through, too, a bounded number a call.
     do {
       const answer = await call("GetStatement", { partyId: base64(id), firstWindow: nextWindow });
       lines.push(...(answer.lines ?? []));
       nextWindow = answer.nextWindow ?? "0";
     } while (nextWindow !== "0" && lines.length < 200);
-    return { lines: lines.reverse(), more: nextWindow !== "0" };
+    return { lines: lines.reverse(), more: nextWindow !== "0", first };
   }, ["windows", "batches"]);
   const sumOf = (name) => ({ name: name[0].toUpperCase() + name.slice(1), kind: "money", low: name !== "net",
     of: (line) => html`<${Money} units=${line[name] ?? "0"} asset=${line.asset} sign=${name === "net"} />` });
@@ -130,7 +136,10 @@ function Statement({ id }) {
       ? html`<${Table} caption="Statement" columns=${columns} rows=${data.lines}
       keyOf=${({ window, asset }) => `${window} ${asset}`} />
       ${data.more && html`<p class="dim pad">There is more: the command shows all.</p>`}`
-      : html`<${Empty} title="Nothing yet">In no sealed window it owed anything, or was owed.<//>`}<//>`;
+      : html`<${Empty} title=${data.first > 1 ? "Nothing lately" : "Nothing yet"}>In no ${data.first > 1
+        ? `window from ${count(data.first)} on` : "sealed window"} it owed anything, or was owed.<//>`}
+    ${data?.first > 1 && html`<p class="pad"><button type="button" onClick=${() => setAll(true)}>Look through windows before
+      ${" "}${count(data.first)}, too</button></p>`}<//>`;
 }
 
 function History({ id }) {
@@ -167,7 +176,7 @@ export function OneParty({ id }) {
         </span>`], may(who, "FindLegs") && ["Its legs", html`<a href=${`#/legs?party=${id}`}>Find them</a>`]]} /><//>
       <${Exposures} id=${id} />
       <${Personal} id=${id} party=${party} /><${Signers} id=${id} />
-      <${Statement} id=${id} /><${History} id=${id} />`}
+      <${Statement} id=${id} who=${who} /><${History} id=${id} />`}
   <//>`;
 }
 

@@ -24,6 +24,8 @@ pub const FIND_LEGS: usize = 100_000;
 pub const FIND_PARTIES: usize = 64;
 /// Legs whose references are read at once from where they are kept.
 pub const FIND_FACTS: usize = 1 << 16;
+/// The same at first: a page of them, where most fit. Then four times as many each time.
+pub const FIND_FACTS_FIRST: usize = 1 << 6;
 /// Signers that one call asks the headroom of: a question to a shard holds it up for some
 /// microseconds then, as one of a frame's vouchers does.
 pub const HEADROOM_SIGNERS_MAX: usize = 256;
@@ -36,6 +38,8 @@ pub const STATEMENT_WINDOWS: usize = 100;
 /// Rows of the windows that it loads after which one call of a statement loads no further window:
 /// some 100 ms of comparing them with their root.
 pub const STATEMENT_ROWS: usize = 200_000;
+/// Batches of which it is remembered how many parties owed something in them: 64 KB.
+pub const PARTIES_KNOWN: usize = 1_024;
 /// Parties of a shard of which it is looked at once how far they owe: some 100 us in which the
 /// shard credits nothing.
 pub const EXPOSURES_LOOK: usize = 8_192;

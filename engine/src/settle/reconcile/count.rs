@@ -4,7 +4,7 @@
 use super::{
     Ages, ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
 };
-use crate::ledger::{BatchEntry, BatchPlan, LegState, Legs, Submission};
+use crate::ledger::{BatchContent, BatchEntry, LegState, Legs, Submission};
 use crate::limits::LEGS_SHOWN;
 use crate::settle::desk::Folders;
 use crate::types::{Timestamp, Total};
@@ -21,22 +21,22 @@ impl Sums {
     }
 }
 
-/// Where a batch stands at a time.
+/// Where a batch stands at a time; so many parties owed something in its windows.
 #[must_use]
 pub fn reconcile(
-    plan: &BatchPlan,
+    (content, parties): (&BatchContent, u64),
     entry: &BatchEntry,
     windows: Vec<WindowFacts>,
     wrong: Wrong,
     moment: &Moment,
 ) -> Reconciliation {
-    let (content, legs) = (plan.content(), &entry.legs);
+    let legs = &entry.legs;
     let (mut pay_ins, mut pay_outs) = (ByState::new(), ByState::new());
     let (mut held_back, mut suspended) = (Sums::default(), Sums::default());
     let mut left = vec![false; content.legs.len()];
     let submissions = (0..).zip(legs.submissions()).map(|(number, submission)| {
         submission.legs().for_each(|leg| left[leg as usize] = true);
-        submission_sums(plan, legs, submission, moment.held.contains(&number))
+        submission_sums(content, legs, submission, moment.held.contains(&number))
     });
     let submissions: Vec<SubmissionSums> = submissions.collect();
     for (leg, state) in (0u32..).zip(legs.states()) {
@@ -75,7 +75,7 @@ pub fn reconcile(
         owed_in: legs.owed().map(|(_, owed)| owed.window).collect(),
         held_back,
         suspended,
-        parties: u64::try_from(plan.parties()).expect("parties are limited"),
+        parties,
         released: legs.released(),
         released_sum: legs.released_sum(),
         troubles: wrong.standing,
@@ -86,7 +86,7 @@ pub fn reconcile(
 }
 
 fn submission_sums(
-    plan: &BatchPlan,
+    content: &BatchContent,
     legs: &Legs,
     of: &Submission,
     is_held: bool,
@@ -94,7 +94,7 @@ fn submission_sums(
     let (mut all, mut by_state) = (Sums::default(), ByState::new());
     let (mut pay_in, mut failed) = (false, Vec::new());
     for leg in of.legs() {
-        let (own, state) = (&plan.content().legs[leg as usize], legs.state(leg));
+        let (own, state) = (&content.legs[leg as usize], legs.state(leg));
         pay_in |= own.payment.is_pay_in();
         all.add(own.payment.amount);
         by_state.entry(state).or_default().add(own.payment.amount);
