@@ -53,6 +53,12 @@ test(`${LEGS} legs and more: every one is seen once, and only those in sight are
   }
   assert.equal(keys.size, batch.legs, "each of them, once");
   assert.ok(most <= ROWS, `${most} rows were in the document at once`);
+  // Where few or none are wanted, all are looked through all the same.
+  const batchId = Buffer.from(batch.batch_id, "hex").toString("base64"), one = [...keys].at(-1);
+  for (const [asked, found] of [[{ key: one }, [one]], [{ states: ["LEG_STATE_UNKNOWN"] }, []]]) {
+    const { legs = [], next, legsSeen } = await desk.call("FindLegs", { batchId, limit: 5, ...asked });
+    assert.deepEqual([legs.map(({ leg }) => leg.key), next, Number(legsSeen)], [found, undefined, Number(batch.legs)]);
+  }
   const used = await page.evaluate(() => performance.memory.usedJSHeapSize);
   console.log(`${keys.size} legs in ${most} rows at most; ${Math.round(used / 1024 / 1024)} MiB of memory`);
   assert.ok(used <= MEMORY, `${used} bytes`);

@@ -25,8 +25,11 @@ const AGAIN = 1_000; // milliseconds until code that did not come is asked for a
 const load = async (name) => {
   LOADED[name] ??= (await MODULES[name]()).default;
 };
+// What a page's code asks for in its turn comes with it.
+const ALSO = { now: () => import("../vendor/uPlot.esm.js") };
 // The first page's comes while it is asked who is logged in.
 if (MODULES[route.value.page]) load(route.value.page).catch(() => undefined);
+ALSO[route.value.page]?.().catch(() => undefined);
 
 /** A page's code is asked for once. */
 function usePage(name) {

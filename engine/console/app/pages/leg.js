@@ -11,19 +11,22 @@ import { AboutOf, firstWord, moved } from "./about.js";
 
 const KINDS = ["legs_submitted", "legs_moved", "legs_booked", "leg_proposed"];
 
-/** What is known of it: the leg, its batch, and what the journal says of the batch's legs. */
-async function life(key, batch, who) {
+/** The leg itself. */
+async function find(key, batch, who) {
   const mine = own(who)?.map(base64);
   const { legs = [] } = await call("FindLegs", { key, ...(mine?.length ? { partyIds: mine } : {}), ...(batch ? { batchId: base64(batch) } : {}), limit: 2 });
-  const found = legs.find(({ leg }) => leg.key === key) ?? legs[0];
-  if (!found || !may(who, "ListBatches")) return { found };
+  return { found: legs.find(({ leg }) => leg.key === key) ?? legs[0] };
+}
+
+/** Its batch, and what the journal says of the batch's legs: it takes longer, so the leg is shown before. */
+async function life(found) {
   const [report, history] = await Promise.all([
     call("GetReconciliation", { batchId: found.batchId }),
     items("ListHistory", { kinds: KINDS, sinceUs: found.batchAtUs, limit: 500, newestFirst: true }),
   ]);
   // People's words name the leg by its place.
-  const of = history.filter(({ batchId, leg }) => batchId === found.batchId && (leg ?? found.index ?? 0) === (found.index ?? 0));
-  return { found, report, history: of };
+  return { report, history: history.filter(({ batchId, leg }) => batchId === found.batchId
+    && (leg ?? found.index ?? 0) === (found.index ?? 0)) };
 }
 
 /** The steps, the oldest first: {at, what, by, rests}. */
@@ -74,8 +77,11 @@ function Life({ data }) {
 
 export function OneLeg({ leg: key, batch }) {
   const who = useStore(me);
-  const { data, error, again } = useAsked(`leg ${key} ${batch}`, () => life(key, batch, who), ["legs", "batches"]);
-  const { found, report } = data ?? {};
+  const { data, error, again } = useAsked(`leg ${key} ${batch}`, () => find(key, batch, who), ["legs", "batches"]);
+  const { found } = data ?? {}, whole = !!found && may(who, "ListBatches");
+  const { data: more, error: failed, again: anew } = useAsked(`life ${whole && found.batchId} ${whole && found.leg.key}`,
+    async () => (whole ? life(found) : undefined), ["legs", "batches"]);
+  const report = more?.report;
   const leg = found?.leg, state = word(leg?.state, "LEG_STATE_");
   const said = leg?.proposal ?? report?.proposals?.find((of) => of.key === key);
   const own = said && said.operator === who?.name && said.operator
@@ -108,6 +114,7 @@ export function OneLeg({ leg: key, batch }) {
         leg.reason && ["What was said", html`<${Written} text=${leg.reason} />`], ["Its batch",
           html`<${State} name=${found.batchState} prefix="BATCH_STATE_" />`],
       ]} /><//>
-      <${Card} title="Its life"><${Life} data=${data} /><//>`}
+      <${Card} title="Its life"><${Wrong} error=${failed} again=${anew} />
+        ${!whole || more ? html`<${Life} data=${{ found, ...more }} />` : !failed && html`<${Skeleton} rows=${4} />`}<//>`}
   <//>`;
 }
