@@ -147,8 +147,8 @@ class Node(Process):
         return self.alive() and asked(f"http://{self.http}/readyz")[0] == 200
 
     def stands_by(self) -> bool:
-        """Whether it follows another one."""
-        return self.alive() and "standby" in asked(f"http://{self.http}/readyz")[1]
+        """Whether it follows another one, and could take over."""
+        return self.alive() and "it can take over" in asked(f"http://{self.http}/readyz")[1]
 
     def until_ready(self, owns: bool) -> None:
         """Waits until it owns the journal, or stands by."""
@@ -258,6 +258,7 @@ class Demo:
             server.start()
         for server in self.servers:
             server.until_healthy()
+        self.until_together()
         self.note("three servers keep one journal together")
         first, *others = self.nodes
         first.start()
@@ -271,6 +272,18 @@ class Demo:
         self.books(report)
         self.everywhere()
         return self.table(report)
+
+    def until_together(self) -> None:
+        """Waits until the servers' own leader sees all of them: before that a stream of three copies cannot be made."""
+        def together() -> bool | None:
+            for server in self.servers:
+                status, text = asked(f"{server.monitor}/jsz")
+                others = json.loads(text).get("meta_cluster", {}).get("replicas", []) if status == 200 else []
+                if len(others) == 2 and all(one["current"] and not one.get("offline") for one in others):
+                    return True
+            return None
+
+        until("the servers see each other", together)
 
     def loaded(self) -> dict[str, object]:
         """Sends, disturbs, and waits for the load's own report."""
