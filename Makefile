@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests test-console demo demo-x402 demo-cluster x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-mixes bench-overload bench-peers bench-plots lint clean-demo \
+.PHONY: help setup setup-tests test-console demo demo-x402 demo-cluster x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-console bench-consoles bench-compare bench-close bench-mixes bench-overload bench-peers bench-plots lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos cluster-chaos age sim sim-canary check \
   rocksdb
 
@@ -229,6 +229,12 @@ bench-backup: rocksdb ## What backups cost who waits for acks: BACKUP_ROUNDS rou
 bench-x402: rocksdb $(X402_BENCH)/node_modules/.package-lock.json ## x402's verify and settle, beside a facilitator of the reference SDK: X402_ROUNDS rounds in turn, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) x402 --engine $(ENGINE) --reference $(X402_BENCH)/reference.mjs --rounds $(X402_ROUNDS) $(X402_ARGS)
+
+bench-console: setup-tests binaries ## First views and memory of the console's pages: 1,000 windows, 100,000 parties, a batch of 1,000,000 legs; the last line is JSON
+	@TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/console/run.sh bench
+
+bench-consoles: setup-tests binaries ## Ack latency with ten consoles open and without, in turn, medians; the last line is JSON
+	@TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/console/run.sh consoles
 
 bench-compare: rocksdb ## This engine beside that of another revision: REV=..., BENCH=agents, ROUNDS=5 in turn; the last line is JSON
 	@[ -n "$(REV)" ] || { echo 'bench-compare: with which revision? make bench-compare REV=...' >&2; exit 2; }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The console in a real Chromium, on the real engine: `run.sh [pages|roles|money|...]`. The last line is JSON.
+# The console in a real Chromium, on the real engine: `run.sh [pages|roles|money|...]`; `run.sh bench`: how fast it is; `run.sh
+# consoles`: what open ones cost others. The last line is JSON.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 TALLYSTICK_BIN=${TALLYSTICK_BIN:-${CARGO_TARGET_DIR:-$here/../../target}/release/tallystick}
@@ -14,4 +15,7 @@ if [ "$(cat "$here/node_modules/.ready" 2>/dev/null)" != "$stamp" ]; then
     npm ci --silent --no-progress --prefix "$here"
     echo "$stamp" >"$here/node_modules/.ready"
 fi
+case ${1:-} in
+    bench | consoles) exec node "$here/$1.mjs" ;;
+esac
 exec node "$here/run.mjs" "$@"
