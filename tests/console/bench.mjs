@@ -1,6 +1,7 @@
 // How fast pages are seen, and what they hold, with a large ledger behind them: WINDOWS windows, PARTIES parties, a batch of
-// LEGS legs; PAGES=leg,now: these alone. `make bench-console`, or `run.sh bench`; with CONSOLE_BENCH_DIR the ledger is kept there, and used again. The last line is
-// JSON. Exit code 1 where a page is slower than a person waits, or holds more than a phone has.
+// LEGS legs. `make bench-console`, or `run.sh bench`; PAGES=leg,now: these alone. With CONSOLE_BENCH_DIR the ledger is kept
+// there, and used again. The last line is JSON. Exit code 1 where a page is slower than a person waits, or holds more than a
+// phone has.
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { Desk, launch } from "./desk.mjs";
 import { EUR } from "./story.mjs";

@@ -9,8 +9,8 @@ use ratatui::style::{Color, Style, Stylize as _};
 use ratatui::text::{Line, Span};
 use tallystick_proto::v1::{Now, Spread};
 
-/// From so many columns on there are two.
-const WIDE: u16 = 96;
+/// From so many columns on there are two: each has room for the longest row of figures.
+const WIDE: u16 = 134;
 /// Between two columns.
 const GAP: usize = 3;
 /// Columns of a bar, and of the name before it.
