@@ -73,9 +73,14 @@ mod tests {
         assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
         let text = String::from_utf8(bytes).unwrap();
         let expected = "{\"at\":\"2026-11-29T21:00:00.000001Z\",\"name\":\"ann\\nbob\",\
-                        \"role\":\"operator\",\"from\":\"127.0.0.1:5\",\"call\":\"GetParty\",\
+                        \"role\":\"operator\",\"from\":\"127.0.0.1:5\",\"via\":\"console\",\"call\":\"GetParty\",\
                         \"about\":{\"party_id\":\"aa\"},\"result\":\"OK\",\"took_us\":7}\n";
         assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+        // Of gRPC, and of engines before, nothing is said.
+        let line = Line { via: String::new(), ..line };
+        let text = expected.replace("\"via\":\"console\",", "");
+        assert_eq!(line.json(), text.as_bytes());
         assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
     }
 }
