@@ -1,6 +1,7 @@
 //! What the data directory knows of the stream: where its copy stands, which epoch it opened, who
 //! it is. Small entries of `Meta`, durable at once.
 
+use super::beside::Place;
 use super::error::StreamError;
 use super::fold::Stand;
 use tallystick_journal::{JournalError, Table, Tables};
@@ -84,4 +85,26 @@ pub(super) fn new_restore(tables: &dyn Tables) -> Result<Option<Vec<u8>>, Stream
 
 pub(super) fn note_restore(tables: &dyn Tables, noted: &[u8]) -> Result<(), StreamError> {
     tables.commit(RESTORED, noted).map_err(of)
+}
+
+/// How far this directory has read a stream beside the journal's.
+pub(super) fn place(tables: &dyn Tables, stream: &str) -> Result<Place, StreamError> {
+    let key = place_key(stream);
+    let Some(bytes) = tables.get(Table::Meta, &key).map_err(of)? else {
+        return Ok(Place::start());
+    };
+    Place::of_bytes(&bytes).ok_or_else(|| unfit(&key))
+}
+
+/// Notes it. What was read is durable before.
+pub(super) fn note_place(
+    tables: &dyn Tables,
+    stream: &str,
+    place: &Place,
+) -> Result<(), JournalError> {
+    tables.commit(&place_key(stream), &place.bytes())
+}
+
+fn place_key(stream: &str) -> Vec<u8> {
+    format!("stream place {stream}").into_bytes()
 }

@@ -99,6 +99,40 @@ pub enum StreamError {
          behind that until a person has looked at the stream; the first is message {first}"
     )]
     Unlinked { count: u64, epoch: u64, first: u64 },
+    #[error(
+        "this node stands by: what is kept for all nodes (keys of names, calls, payments) is written by the owner \
+         alone. This is a bug: nothing may be asked of a standby that changes it"
+    )]
+    StandsBy,
+    #[error(
+        "bucket {bucket} does not hold yet what an owner keeps beside the journal (keys of names, calls, payments), \
+         and it is not all in this directory: start the engine once on the directory that wrote the stream last; it \
+         puts it there"
+    )]
+    NotFilled { bucket: String },
+    #[error(
+        "message {seq} of stream {stream} is missing: nobody has it who answers. Nothing was changed; compare the \
+         replicas (`tallystick doctor`), and see docs/CLUSTER.md"
+    )]
+    Missing { stream: String, seq: u64 },
+    #[error(
+        "message {seq} of stream {stream} cannot be used: {why}. Nothing was changed; see docs/CLUSTER.md"
+    )]
+    Unusable { stream: String, seq: u64, why: String },
+    #[error(
+        "message {seq} of stream {stream} is in the place of this engine's own, and another one wrote it: nothing more \
+         is acked here. Find out who else may write into the stream"
+    )]
+    Stranger { stream: String, seq: u64 },
+    #[error(
+        "an append to stream {stream} has failed, and what came of it is found out by the next start"
+    )]
+    HasFailed { stream: String },
+    #[error(
+        "a page of {bytes} bytes for table {table} does not fit into a message of {most}: raise max_payload on every \
+         server, and restart them one by one"
+    )]
+    TooLarge { table: &'static str, bytes: usize, most: usize },
     #[error("the copy of it in the data directory: {0}")]
     Copy(JournalError),
 }

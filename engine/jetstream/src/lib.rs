@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beside;
 mod copy;
 mod doctor;
 mod error;
@@ -24,7 +25,9 @@ mod monitor;
 mod opening;
 mod owner;
 mod settings;
+mod trying;
 
+pub use beside::Beside;
 pub use copy::is_copy;
 pub use doctor::{Seen, examine};
 pub use error::StreamError;

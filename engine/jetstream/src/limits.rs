@@ -56,3 +56,12 @@ pub const NAME_BYTES_MAX: usize = 200;
 pub const MONITOR_BYTES_MAX: u64 = 16 << 20;
 /// How long a monitoring port may take.
 pub const MONITOR_WAIT: Duration = Duration::from_secs(5);
+/// Messages that are asked for at once in a stream beside the journal's: each may be as large as a
+/// message is, so their bytes are bounded too.
+pub const BESIDE_READ: usize = 256;
+/// Messages that are appended together: servers take a thousand at most.
+pub const BESIDE_BATCH: usize = 500;
+/// After so many appends the place in such a stream is noted: a start reads from there.
+pub const BESIDE_NOTE_EVERY: u32 = 256;
+/// How long lists of changes are kept: what they are of counts for two days at most.
+pub const PASSING_AGE: Duration = Duration::from_secs(7 * 86_400);

@@ -61,17 +61,17 @@ pub(super) enum Sent {
 
 /// A connection to the servers of one stream.
 pub struct Link {
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     settings: Settings,
-    client: Client,
+    pub(super) client: Client,
     /// For appends.
     appends: Context,
     /// For everything else.
-    api: Context,
+    pub(super) api: Context,
     pub(super) vitals: Arc<LogVitals>,
 }
 
-fn why(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn why(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut below = error.source();
     while let Some(error) = below {
@@ -174,9 +174,14 @@ impl Link {
     /// # Errors
     /// `Request` when nobody says anything for too long.
     pub fn info(&self) -> Result<Option<Info>, StreamError> {
+        self.info_of(&self.settings.stream)
+    }
+
+    /// The same of another stream.
+    pub(super) fn info_of(&self, stream: &str) -> Result<Option<Info>, StreamError> {
         let deadline = Instant::now() + START_WAIT;
         loop {
-            match self.try_info() {
+            match self.try_info_of(stream) {
                 Ok(info) => return Ok(info),
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => std::thread::sleep(PAUSE),
@@ -184,9 +189,14 @@ impl Link {
         }
     }
 
-    /// The same, asked once.
+    /// What the servers say of the stream, asked once.
     pub(super) fn try_info(&self) -> Result<Option<Info>, StreamError> {
-        let got = self.runtime.block_on(self.api.get_stream(&self.settings.stream));
+        self.try_info_of(&self.settings.stream)
+    }
+
+    /// The same of another stream.
+    pub(super) fn try_info_of(&self, stream: &str) -> Result<Option<Info>, StreamError> {
+        let got = self.runtime.block_on(self.api.get_stream(stream));
         match got {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
@@ -195,7 +205,8 @@ impl Link {
                 | GetStreamErrorKind::EmptyName
                 | GetStreamErrorKind::Request
                 | GetStreamErrorKind::InvalidStreamName => {
-                    Err(self.failed("the servers do not describe it", &error))
+                    let what = format!("stream {stream}: the servers do not describe it");
+                    Err(StreamError::Request { what, why: why(&error) })
                 }
             },
         }
@@ -443,7 +454,7 @@ async fn one(stream: Stream<()>, seq: u64, patience: Duration) -> Result<Bytes, 
 }
 
 /// The last message's number, as a refusal names it.
-fn last_in(text: &str) -> Option<u64> {
+pub(super) fn last_in(text: &str) -> Option<u64> {
     let (_, number) = text.rsplit_once("wrong last sequence: ")?;
     let digits = number.bytes().take_while(u8::is_ascii_digit).count();
     number[..digits].parse().ok()

@@ -4,6 +4,7 @@
 //! not belong here disturbs nobody; and behind the own claim, by everything that came up to it.
 //! Only then the stream is opened, and only then the epoch counts as this directory's.
 
+use super::beside::Beside;
 use super::copy;
 use super::error::StreamError;
 use super::fit;
@@ -67,6 +68,7 @@ pub struct Followed {
     link: Arc<Link>,
     copy: RocksLog,
     tables: Arc<dyn Tables>,
+    beside: Arc<Beside>,
     start: Start,
     subject: String,
     /// How far the copy was filled.
@@ -133,7 +135,14 @@ impl Followed {
         let stand = noted.unwrap_or(Stand::START);
         let opened = (stand.epoch, String::new());
         let told = Told { there: stand.tail, unlinked: (0, 0), claimed_by: String::new(), opened };
-        Ok(Self { link, copy, tables, start, subject: String::new(), stand, end, told })
+        let beside = Arc::new(Beside::new(link.clone(), tables.clone())?);
+        Ok(Self { link, copy, tables, beside, start, subject: String::new(), stand, end, told })
+    }
+
+    /// The tables, with what is kept beside the stream; they may be written once it is claimed.
+    #[must_use]
+    pub fn beside(&self) -> &Arc<Beside> {
+        &self.beside
     }
 
     fn name(&self) -> String {
@@ -181,7 +190,8 @@ impl Followed {
             self.see_to(&mut stand, last)?;
         }
         self.judge(&stand)?;
-        self.fill(last)
+        self.fill(last)?;
+        self.beside.follow()
     }
 
     /// Reads on, up to and with message `to`, and takes in what it tells.
@@ -221,10 +231,11 @@ impl Followed {
         // Somebody may have opened and written since: the claim alone makes nothing one's own.
         let claimed = owner.stand();
         self.judge(&claimed)?;
+        self.beside.take(owner.epoch(), &node, self.wrote_last()?)?;
         self.fill(claimed.seq)?;
         copy::note_opened(&*self.tables, owner.epoch())?;
         owner.open()?;
-        let Self { link, copy, tables, .. } = self;
+        let Self { link, copy, tables, beside, .. } = self;
         if let Some(noted) = copy::new_restore(&*tables)? {
             copy::note_restore(&*tables, &noted)?;
         }
@@ -235,8 +246,16 @@ impl Followed {
             lsn = stand.tail.lsn.0,
             "the journal's stream is claimed"
         );
-        let log = StreamLog::new(owner, copy, tables.clone(), &link);
-        Ok(Journal { log, tables })
+        let log = StreamLog::new(owner, copy, tables, &link);
+        Ok(Journal { log, tables: beside })
+    }
+
+    /// Whether this directory holds all that was kept beside the stream before servers kept it:
+    /// asked of one that was judged.
+    fn wrote_last(&self) -> Result<bool, StreamError> {
+        let restored = copy::new_restore(&*self.tables)?.is_some();
+        let own = copy::opened(&*self.tables)?;
+        Ok(restored || self.start.take_over || self.told.opened.0 <= own)
     }
 
     /// Whether the stream is the one of which this directory is a copy.

@@ -4,11 +4,10 @@
 use super::copy;
 use super::error::StreamError;
 use super::fold::{Broken, Stand, Took, Void};
-use super::limits::{
-    HOLE_WAIT, LOST_WAIT, NAME_BYTES_MAX, OUTAGE_MAX, READ_WAIT, SAY_EVERY, TRIES_AT_ONE,
-};
+use super::limits::{HOLE_WAIT, LOST_WAIT, NAME_BYTES_MAX, READ_WAIT};
 use super::link::{Link, Sent};
 use super::message::{Kind, seal};
+use super::trying::Trying;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,14 +30,6 @@ pub struct Owner {
     given_up: Vec<u64>,
     /// Who has claimed the stream since: then nothing is appended any more, ever.
     fenced_by: Option<String>,
-}
-
-/// How long something has been tried.
-struct Trying {
-    since: Instant,
-    said: Instant,
-    /// How often it came to nothing.
-    tries: u64,
 }
 
 impl Owner {
@@ -90,7 +81,7 @@ impl Owner {
                     return Err(StreamError::Strange { got: seq, expected: seq, duplicate });
                 }
                 Sent::Moved { .. } => {}
-                Sent::Unknown { why, silent } => self.wait(trying, &why, silent)?,
+                Sent::Unknown { why, silent } => trying.wait(&self.link, &why, silent)?,
             }
             self.given_up.push(self.epoch);
         }
@@ -175,7 +166,7 @@ impl Owner {
                 self.link.vitals.wait(0);
                 return Ok(());
             }
-            self.wait(&mut trying, "it is not there, and is sent again", false)?;
+            trying.wait(&self.link, "it is not there, and is sent again", false)?;
         }
     }
 
@@ -256,7 +247,7 @@ impl Owner {
                     self.check_owns(&fate.by)?;
                     if let Err(error) = read {
                         let why = self.not_there_yet(error, &mut hole)?;
-                        self.wait(trying, &why, false)?;
+                        trying.wait(&self.link, &why, false)?;
                     } else if fate.counted {
                         return Ok(fate.own);
                     }
@@ -268,10 +259,14 @@ impl Owner {
                         let stream = self.link.settings().stream.clone();
                         return Err(StreamError::Lost { stream, last, acked: self.stand.seq });
                     }
-                    self.wait(trying, "the stream seems to end before what was acked", true)?;
+                    trying.wait(
+                        &self.link,
+                        "the stream seems to end before what was acked",
+                        true,
+                    )?;
                 }
-                Sent::Moved { .. } => self.wait(trying, "the servers do not agree", true)?,
-                Sent::Unknown { why, silent } => self.wait(trying, &why, silent)?,
+                Sent::Moved { .. } => trying.wait(&self.link, "the servers do not agree", true)?,
+                Sent::Unknown { why, silent } => trying.wait(&self.link, &why, silent)?,
             }
         }
     }
@@ -347,42 +342,6 @@ impl Owner {
         let fenced = |by: &String| Err(StreamError::Fenced { own, found, by: by.clone() });
         self.fenced_by.as_ref().map_or(Ok(()), fenced)
     }
-
-    /// Waits a little, says now and then for how long, and gives up after too long.
-    fn wait(&self, trying: &mut Trying, why: &str, silent: bool) -> Result<(), StreamError> {
-        let seconds = trying.since.elapsed().as_secs();
-        self.link.vitals.wait(seconds);
-        if trying.since.elapsed() > OUTAGE_MAX {
-            return Err(StreamError::Outage { seconds, why: why.to_owned() });
-        }
-        if trying.said.elapsed() > SAY_EVERY {
-            trying.said = Instant::now();
-            let advice = self.advice();
-            tracing::error!(seconds, %why, "no append is acknowledged, and nothing is acked: {advice}");
-        }
-        trying.tries += 1;
-        // One that refuses at once, each time, may be cut off from all others.
-        self.link.pause(silent || trying.tries.is_multiple_of(TRIES_AT_ONE));
-        Ok(())
-    }
-
-    /// What a person can do, by what the servers say of themselves.
-    fn advice(&self) -> String {
-        let Ok(Some(info)) = self.link.try_info() else {
-            return "no server describes the stream: start them; a quorum is needed".into();
-        };
-        let Some(cluster) = info.cluster else { return "the stream is in no cluster".into() };
-        let behind = cluster.replicas.iter().filter(|of| !of.current || of.offline);
-        let behind: Vec<&str> = behind.map(|of| &of.name[..]).collect();
-        match (cluster.leader, behind.is_empty()) {
-            (None, _) => "the stream has no leader: start the servers that are missing".into(),
-            (Some(_), false) => format!("replicas are behind or gone: {}", behind.join(", ")),
-            (Some(leader), true) => format!(
-                "the stream calls itself healthy; when this lasts for more than a minute, restart the server of its \
-                 leader, {leader}"
-            ),
-        }
-    }
 }
 
 /// What was found in the stream.
@@ -404,10 +363,4 @@ pub(super) fn void(link: &Link, seq: u64, why: Void) {
         "a message of the journal's stream is void: {why}. No money depends on it; but somebody who does not own the \
          stream writes into it: find out who"
     );
-}
-
-impl Trying {
-    fn new() -> Self {
-        Self { since: Instant::now(), said: Instant::now(), tries: 0 }
-    }
 }

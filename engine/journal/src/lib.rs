@@ -29,7 +29,7 @@ pub use codec::{Entry, RISE_BYTES};
 pub use error::JournalError;
 pub use log::{Log, Visit};
 pub use record::{Chain, FORMAT_VERSION, Framed, HEADER_BYTES, Record, split};
-pub use tables::{Table, Tables, VisitPage};
+pub use tables::{META_OF_LEDGER, Table, Tables, VisitPage};
 pub use vitals::LogVitals;
 
 use std::sync::Arc;

@@ -59,7 +59,22 @@ impl Table {
             Self::Meta => "meta",
         }
     }
+
+    /// Whether a page follows from no record: whoever has all records and not the page cannot make
+    /// it again, and an engine that goes on with the ledger needs it.
+    #[must_use]
+    pub fn is_underived(self, key: &[u8]) -> bool {
+        match self {
+            Self::Calls | Self::PartyKeys | Self::Payments => true,
+            Self::Meta => META_OF_LEDGER.iter().any(|begin| key.starts_with(begin)),
+            Self::Checkpoints | Self::Control | Self::Windows | Self::Batches | Self::Legs => false,
+        }
+    }
 }
+
+/// How those entries of `Meta` begin that no record leads to, and that are true of a ledger and not
+/// of a directory: which root key its names are sealed under, and how far endpoints were told.
+pub const META_OF_LEDGER: [&[u8]; 2] = [b"root", b"webhook "];
 
 /// Takes a key and its value.
 pub type VisitPage<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), JournalError> + 'a;

@@ -4,6 +4,7 @@ use super::{ServeError, check_new};
 use crate::config::{Config, JournalKind};
 use crate::jetstream::{self, Settings, Start, Tls};
 use crate::journal::{Journal, JournalError, Log, Tables, rocks};
+use crate::pipeline::stop_at_once;
 use std::sync::Arc;
 
 /// The stream's name unless another one is configured.
@@ -36,8 +37,9 @@ pub(super) fn open(config: &Config) -> Result<Store, ServeError> {
         Some(settings) => {
             let start = Start { create: check_new(config).is_ok(), take_over: false };
             let copy = rocks::open(&config.data_dir)?;
-            let opened = jetstream::open(&settings, copy, start).map_err(JournalError::from)?;
-            let Journal { log, tables } = opened;
+            let followed = jetstream::follow(&settings, copy, start).map_err(JournalError::from)?;
+            followed.beside().on_failure(|error| stop_at_once(error));
+            let Journal { log, tables } = followed.claim().map_err(JournalError::from)?;
             let (epoch, new) = (log.epoch()?, log.is_empty()?);
             store(Box::new(log), tables, epoch, new)
         }

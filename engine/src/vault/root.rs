@@ -134,6 +134,7 @@ mod tests {
     fn a_root_key_is_made_once_and_no_other_is_taken() {
         let (dir, tables) = (tempfile::tempdir().unwrap(), Memory::journal().tables);
         let path = dir.path().join(FILE);
+        assert!(Table::Meta.is_underived(META_CHECK), "each node of a ledger has it");
         let key = open(&*tables, &path, true).unwrap();
         assert_eq!(open(&*tables, &path, false).unwrap(), key);
         // A start that came no further than this begins anew with the same.

@@ -149,6 +149,7 @@ mod tests {
 
     #[test]
     fn rows_are_read_back_and_what_is_none_is_left_out() {
+        assert!(Table::Meta.is_underived(&key(Lsn(1))), "each node of a ledger has it");
         let journal = Memory::journal();
         let memory = &*journal.tables;
         let row = Row {
