@@ -26,7 +26,9 @@ pub enum KeyMisfit {
     Operators(SignerKey),
     #[error("the first key follows no other and is asked for by nobody")]
     First,
-    #[error("a key that follows another is asked for by an operator")]
+    #[error(
+        "a key that follows another is asked for by an operator, or has the proof that the one before named it"
+    )]
     Unasked,
 }
 
@@ -61,8 +63,9 @@ impl EngineKeys {
         match (self.current, asked) {
             (None, false) if event.proof == [0; 64] => Ok(()),
             (None, _) => Err(KeyMisfit::First),
-            (Some(_), false) => Err(KeyMisfit::Unasked),
-            (Some(_), true) => Ok(()),
+            (Some(_), false) if event.proof == [0; 64] => Err(KeyMisfit::Unasked),
+            // By itself a key follows where another node takes the journal over.
+            (Some(_), _) => Ok(()),
         }
     }
 
@@ -99,7 +102,8 @@ mod tests {
         assert_eq!(keys.check_set(false, &event(1, 9)), Err(KeyMisfit::First));
         assert_eq!(keys.check_set(false, &event(1, 0)), Ok(()));
         keys.set(Lsn(2), SignerKey([1; 32]));
-        assert_eq!(keys.check_set(false, &event(2, 9)), Err(KeyMisfit::Unasked));
+        assert_eq!(keys.check_set(false, &event(2, 0)), Err(KeyMisfit::Unasked));
+        assert_eq!(keys.check_set(false, &event(2, 9)), Ok(()));
         assert_eq!(keys.check_set(true, &event(2, 9)), Ok(()));
         keys.set(Lsn(5), SignerKey([2; 32]));
         let first = SignerKey([1; 32]);

@@ -9,6 +9,7 @@
 //! names.
 
 mod file;
+mod node;
 
 use crate::secret::{self, SecretError};
 use crate::types::{NetworkId, SIGNATURE_BYTES, SignerKey, Statement, key_statement};

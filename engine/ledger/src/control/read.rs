@@ -37,6 +37,12 @@ impl Control {
         self.engine_keys.current()
     }
 
+    /// Whether the engine signed with a key at any time.
+    #[must_use]
+    pub fn was_engine_key(&self, key: SignerKey) -> bool {
+        self.engine_keys.all().any(|(_, held)| held == key)
+    }
+
     /// The engine's key that the record at `lsn` put in force.
     #[must_use]
     pub fn engine_key_set_by(&self, lsn: Lsn) -> Option<SignerKey> {
