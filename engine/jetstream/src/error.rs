@@ -33,7 +33,7 @@ pub enum StreamError {
     NoAnswer { seq: u64, why: String },
     #[error(
         "another engine has claimed it: epoch {found} by {by}, this one held epoch {own}. Nothing more is acked \
-         here. Make sure that one engine alone is started on this stream"
+         here. Started again, it stands by"
     )]
     Fenced { own: u64, found: u64, by: String },
     #[error(
@@ -139,9 +139,10 @@ pub enum StreamError {
 
 impl From<StreamError> for JournalError {
     fn from(error: StreamError) -> Self {
-        if let StreamError::Copy(error) = error {
-            return error;
+        match error {
+            StreamError::Copy(error) => error,
+            fenced @ StreamError::Fenced { .. } => Self::Fenced(fenced.to_string()),
+            other => Self::Stream(other.to_string()),
         }
-        Self::Stream(error.to_string())
     }
 }

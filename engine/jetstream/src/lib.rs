@@ -11,13 +11,16 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod beside;
+mod bucket;
 mod copy;
 mod doctor;
 mod error;
 mod fit;
 mod fold;
-mod limits;
+mod lease;
+pub mod limits;
 mod link;
 mod log;
 mod message;
@@ -27,11 +30,14 @@ mod owner;
 mod settings;
 mod trying;
 
+pub use ahead::join;
 pub use beside::Beside;
+pub use bucket::Held;
 pub use copy::is_copy;
 pub use doctor::{Seen, examine};
 pub use error::StreamError;
 pub use fold::{Broken, Stand, Took, Void};
+pub use lease::{Candidate, Holder, Lease, Who, lease};
 pub use link::Link;
 pub use log::StreamLog;
 pub use message::{Kind, Message};

@@ -65,3 +65,29 @@ pub const BESIDE_BATCH: usize = 500;
 pub const BESIDE_NOTE_EVERY: u32 = 256;
 /// How long lists of changes are kept: what they are of counts for two days at most.
 pub const PASSING_AGE: Duration = Duration::from_secs(7 * 86_400);
+/// How long the lease of an owner must stand still before a node that stands by claims the stream.
+pub const LEASE: Duration = Duration::from_secs(5);
+/// For so long of that the bucket's leader must have answered without a pause: an owner that nobody
+/// could hear has time to be heard again.
+pub const LEASE_SEEN: Duration = Duration::from_millis(2_500);
+/// How long a directory's own lease must stand still before its next start claims: one that moves
+/// is another process's, with a copy of the directory.
+pub const LEASE_OWN: Duration = Duration::from_millis(1_500);
+/// Messages that a node reads at once while it follows: what they hold is one write to its copy.
+pub const FOLLOW_MESSAGES: u64 = 64;
+/// Pause of a node that follows, where nothing has come.
+pub const FOLLOW_PAUSE: Duration = Duration::from_millis(20);
+/// How often the owner refreshes its lease: five times before anybody takes it for dead.
+pub const LEASE_REFRESH: Duration = Duration::from_secs(1);
+/// How long a node that is claiming the stream holds the lease: an election takes nine seconds.
+pub const CLAIM_WAIT: Duration = Duration::from_secs(30);
+/// How often a node that stands by looks at the lease.
+pub const LEASE_LOOK: Duration = Duration::from_millis(250);
+/// How often a node tells the others how it stands, and the owner names their keys.
+pub const NODE_SAYS: Duration = Duration::from_secs(1);
+/// Pause of a node that follows, where nobody answers.
+pub const UNHEARD_PAUSE: Duration = Duration::from_millis(200);
+/// How often a node says in its log what keeps it from following, or from taking over.
+pub const UNHEARD_SAY: Duration = Duration::from_secs(30);
+/// How long whoever asks for a handover waits for it: an owner that stops gives its clients 10 s.
+pub const TRANSFER_WAIT: Duration = Duration::from_secs(60);

@@ -65,7 +65,7 @@ pub struct Link {
     settings: Settings,
     pub(super) client: Client,
     /// For appends.
-    appends: Context,
+    pub(super) appends: Context,
     /// For everything else.
     pub(super) api: Context,
     pub(super) vitals: Arc<LogVitals>,
@@ -196,7 +196,7 @@ impl Link {
 
     /// The same of another stream.
     pub(super) fn try_info_of(&self, stream: &str) -> Result<Option<Info>, StreamError> {
-        let got = self.runtime.block_on(self.api.get_stream(stream));
+        let got = self.wait(self.api.get_stream(stream));
         match got {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
@@ -218,11 +218,15 @@ impl Link {
     /// `Request`.
     pub fn create(&self) -> Result<(), StreamError> {
         let made = self.api.create_stream(fit::stream(&self.settings));
-        let made = self.runtime.block_on(made);
+        let made = self.wait(made);
         made.map(drop).map_err(|error| self.failed("it cannot be made", &error))
     }
 
-    fn failed(&self, what: &str, error: &(dyn std::error::Error + 'static)) -> StreamError {
+    pub(super) fn failed(
+        &self,
+        what: &str,
+        error: &(dyn std::error::Error + 'static),
+    ) -> StreamError {
         let what = format!("stream {}: {what}", self.settings.stream);
         StreamError::Request { what, why: why(error) }
     }
@@ -233,7 +237,7 @@ impl Link {
         if let Some(expected) = expected {
             publish = publish.expected_last_sequence(expected);
         }
-        let sent = self.runtime.block_on(async {
+        let sent = self.wait(async {
             // Where there is no connection it would lie in a queue, and go out when nobody waits.
             if self.client.connection_state() != async_nats::connection::State::Connected {
                 return Err((PublishErrorKind::BrokenPipe, "there is no connection".to_owned()));
@@ -258,7 +262,7 @@ impl Link {
 
     /// Pauses after an append of unknown fate. Where the server was silent it goes to another one.
     pub(super) fn pause(&self, silent: bool) {
-        self.runtime.block_on(async {
+        self.wait(async {
             if silent {
                 // Fails where the client has ended, which the next append finds out.
                 let _ = self.client.force_reconnect().await;
@@ -282,7 +286,7 @@ impl Link {
         if to <= stand.seq {
             return Ok(());
         }
-        let stream = self.runtime.block_on(self.api.get_stream_no_info(&self.settings.stream));
+        let stream = self.wait(self.api.get_stream_no_info(&self.settings.stream));
         let stream = stream.map_err(|error| self.failed("it cannot be read", &error))?;
         let (mut next, mut asked) = (stand.seq + 1, VecDeque::new());
         for seq in stand.seq + 1..=to {
@@ -292,7 +296,7 @@ impl Link {
             }
             let message = asked.pop_front().expect("one was asked for above");
             let ended = |error: tokio::task::JoinError| Missing::NoAnswer(error.to_string());
-            let message = self.runtime.block_on(message).map_err(ended).flatten();
+            let message = self.wait(message).map_err(ended).flatten();
             let message = message.map_err(|missing| match missing {
                 Missing::NotFound => StreamError::from(Broken::Hole { seq, lsn: stand.tail.lsn }),
                 Missing::NoAnswer(why) => StreamError::NoAnswer { seq, why },
@@ -309,7 +313,7 @@ impl Link {
     pub(super) fn raise_epoch(&self, last: u64, name: &str) -> Result<u64, StreamError> {
         let bucket = self.settings.bucket();
         let epoch = |why: String| StreamError::Epoch { bucket: bucket.clone(), last, why };
-        self.runtime.block_on(async {
+        self.wait(async {
             let mut failed = String::new();
             for _ in 0..EPOCH_TRIES {
                 let store = match self.api.get_key_value(&bucket).await {

@@ -19,12 +19,12 @@ pub struct StreamLog {
 }
 
 /// What everybody else holds of it.
-struct Shared {
-    copy: Arc<dyn Log>,
-    tables: Arc<dyn Tables>,
+pub(super) struct Shared {
+    pub(super) copy: Arc<dyn Log>,
+    pub(super) tables: Arc<dyn Tables>,
     /// Where the copy stands.
-    stand: Arc<Mutex<Stand>>,
-    vitals: Arc<LogVitals>,
+    pub(super) stand: Arc<Mutex<Stand>>,
+    pub(super) vitals: Arc<LogVitals>,
 }
 
 /// Appends to the copy what it has not yet.

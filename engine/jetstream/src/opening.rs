@@ -16,7 +16,7 @@ use super::message::Message;
 use super::monitor;
 use super::owner::{Owner, void};
 use super::settings::Settings;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tallystick_journal::rocks::RocksLog;
 use tallystick_journal::{Framed, Journal, Log as _, Tables, Tail};
@@ -65,34 +65,38 @@ pub fn follow(
 
 /// A log on its way to be opened: its copy stands where the stream ended a moment ago.
 pub struct Followed {
-    link: Arc<Link>,
-    copy: RocksLog,
-    tables: Arc<dyn Tables>,
-    beside: Arc<Beside>,
+    pub(super) link: Arc<Link>,
+    pub(super) copy: RocksLog,
+    pub(super) tables: Arc<dyn Tables>,
+    pub(super) beside: Arc<Beside>,
     start: Start,
-    subject: String,
+    /// It is a node among others: what it may put beside the stream is what it wrote last.
+    pub(super) joined: bool,
+    pub(super) subject: String,
     /// How far the copy was filled.
-    stand: Stand,
+    pub(super) stand: Stand,
+    /// The same, for those who read the copy.
+    pub(super) noted: Arc<Mutex<Stand>>,
     /// Where the copy ended.
-    end: Tail,
-    told: Told,
+    pub(super) end: Tail,
+    pub(super) told: Told,
 }
 
 /// What the stream tells of those who wrote it.
-struct Told {
+pub(super) struct Told {
     /// Its record where the copy ended.
-    there: Tail,
+    pub(super) there: Tail,
     /// Messages of the last owner that do not follow, at the stream's end: the first, how many.
     unlinked: (u64, u64),
     /// Who claimed last.
     claimed_by: String,
     /// The last epoch of which something counted: its owner has opened it. And who that was.
-    opened: (u64, String),
+    pub(super) opened: (u64, String),
 }
 
 impl Told {
     /// Takes in what a message has led to; `stand` is behind it.
-    fn see(&mut self, end: Tail, seq: u64, stand: &Stand, took: &Took<'_>) {
+    pub(super) fn see(&mut self, end: Tail, seq: u64, stand: &Stand, took: &Took<'_>) {
         match took {
             Took::Claim(by) => self.claimed_by = String::from_utf8_lossy(by).into_owned(),
             Took::Group(records) => {
@@ -119,7 +123,7 @@ impl Told {
 }
 
 impl Followed {
-    fn new(
+    pub(super) fn new(
         link: Arc<Link>,
         mut copy: RocksLog,
         tables: Arc<dyn Tables>,
@@ -136,7 +140,10 @@ impl Followed {
         let opened = (stand.epoch, String::new());
         let told = Told { there: stand.tail, unlinked: (0, 0), claimed_by: String::new(), opened };
         let beside = Arc::new(Beside::new(link.clone(), tables.clone())?);
-        Ok(Self { link, copy, tables, beside, start, subject: String::new(), stand, end, told })
+        let noted = Arc::new(Mutex::new(stand));
+        let subject = String::new();
+        let joined = false;
+        Ok(Self { link, copy, tables, beside, start, joined, subject, stand, noted, end, told })
     }
 
     /// The tables, with what is kept beside the stream; they may be written once it is claimed.
@@ -145,12 +152,12 @@ impl Followed {
         &self.beside
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.link.settings().stream.clone()
     }
 
     /// The stream's subject; where there is no stream, and may be one, it is made.
-    fn stream(&self) -> Result<String, StreamError> {
+    pub(super) fn stream(&self) -> Result<String, StreamError> {
         let stream = self.name();
         let mut info = self.link.info()?;
         if info.is_none() {
@@ -166,13 +173,13 @@ impl Followed {
     }
 
     /// The stream's last message, as the servers say.
-    fn last(&self) -> Result<u64, StreamError> {
+    pub(super) fn last(&self) -> Result<u64, StreamError> {
         Ok(self.link.info()?.map_or(0, |info| info.state.last_sequence))
     }
 
     /// Follows the stream to its end, before anything is claimed, and looks whether this directory
     /// may go on with it.
-    fn follow(&mut self) -> Result<(), StreamError> {
+    pub(super) fn follow(&mut self) -> Result<(), StreamError> {
         let mut last = self.last()?;
         // A leader that was just elected may not have all of it at hand yet.
         let deadline = Instant::now() + BEHIND_WAIT;
@@ -255,11 +262,12 @@ impl Followed {
     fn wrote_last(&self) -> Result<bool, StreamError> {
         let restored = copy::new_restore(&*self.tables)?.is_some();
         let own = copy::opened(&*self.tables)?;
-        Ok(restored || self.start.take_over || self.told.opened.0 <= own)
+        let alone = self.start.take_over && !self.joined;
+        Ok(restored || alone || self.told.opened.0 <= own)
     }
 
     /// Whether the stream is the one of which this directory is a copy.
-    fn recognise(&self, last: u64) -> Result<(), StreamError> {
+    pub(super) fn recognise(&self, last: u64) -> Result<(), StreamError> {
         let seq = self.stand.seq;
         if seq == 0 {
             return Ok(());
@@ -283,7 +291,7 @@ impl Followed {
     }
 
     /// Whether this directory may go on; `stand` is at the stream's end.
-    fn judge(&self, stand: &Stand) -> Result<(), StreamError> {
+    pub(super) fn judge(&self, stand: &Stand) -> Result<(), StreamError> {
         let stream = self.name();
         let ((first, count), epoch) = (self.told.unlinked, self.told.opened.0);
         if count > 0 {

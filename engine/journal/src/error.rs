@@ -47,6 +47,13 @@ pub enum JournalError {
     Damaged { lsn: Lsn, why: String },
     #[error("the stream that the journal is kept in: {0}")]
     Stream(String),
+    #[error("the stream that the journal is kept in: {0}")]
+    Fenced(String),
+    #[error(
+        "record {lsn} says something else than follows from the records before it: {why}. Two nodes do not agree: \
+         this one stops, and must not take over. Keep all directories as they are, and have them audited"
+    )]
+    Differs { lsn: Lsn, why: String },
     #[error("the storage failed: {0}. What was acked is durable. {advice}", advice = advice(.0))]
     Storage(String),
 }

@@ -167,6 +167,8 @@ impl From<JournalError> for AuditError {
                     .into()
             }
             other @ (JournalError::Stream(_)
+            | JournalError::Fenced(_)
+            | JournalError::Differs { .. }
             | JournalError::Locked { .. }
             | JournalError::NotAJournal { .. }
             | JournalError::NoJournal { .. }

@@ -220,6 +220,8 @@ fn kept_error(error: JournalError) -> AuditError {
             Difference::new("what is kept beside the journal", "what was written", why).into()
         }
         other @ (JournalError::Stream(_)
+        | JournalError::Fenced(_)
+        | JournalError::Differs { .. }
         | JournalError::Locked { .. }
         | JournalError::NotAJournal { .. }
         | JournalError::NoJournal { .. }

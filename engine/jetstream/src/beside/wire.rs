@@ -43,7 +43,7 @@ impl Link {
             return Sent::Unknown { why: "there is no connection".into(), silent: false };
         }
         let sent = async { timeout(ACK_WAIT, self.batch(messages, expected)).await };
-        match self.runtime.block_on(sent) {
+        match self.wait(sent) {
             Ok(Ok(said)) => judged(&said, messages.len()),
             Ok(Err(why)) => Sent::Unknown { why, silent: false },
             Err(_) => Sent::Unknown { why: "no answer in time".into(), silent: true },
@@ -79,7 +79,7 @@ impl Link {
     /// Some of the messages of a stream from number `from` on, in order; none where whoever answers
     /// has none. What lies between them is there no more, or was never there.
     pub(super) fn next(&self, stream: &str, from: u64) -> Result<Vec<Found>, String> {
-        self.runtime.block_on(async {
+        self.wait(async {
             let (inbox, mut found) = (self.client.new_inbox(), Vec::new());
             let answers = self.client.subscribe(inbox.clone()).await;
             let mut answers = answers.map_err(|error| why(&error))?;
@@ -120,7 +120,7 @@ impl Link {
 
     /// The last message under a subject, as the stream's leader has it.
     pub(super) fn last_under(&self, stream: &str, subject: &str) -> Result<Option<Found>, String> {
-        self.runtime.block_on(async {
+        self.wait(async {
             let stream = self.api.get_stream_no_info(stream).await.map_err(|error| why(&error))?;
             match stream.get_last_raw_message_by_subject(subject).await {
                 Ok(of) => Ok(Some(Found {
@@ -136,7 +136,7 @@ impl Link {
 
     /// Has a message's bytes overwritten by every server.
     pub(super) fn erase(&self, stream: &str, seq: u64) -> Result<(), String> {
-        self.runtime.block_on(async {
+        self.wait(async {
             let stream = self.api.get_stream_no_info(stream).await.map_err(|error| why(&error))?;
             match stream.delete_message(seq).await {
                 Ok(true) => Ok(()),
@@ -149,7 +149,7 @@ impl Link {
     /// Makes a stream.
     pub(super) fn make(&self, config: Config) -> Result<(), StreamError> {
         let what = format!("stream {}: it cannot be made", config.name);
-        let made = self.runtime.block_on(self.api.create_stream(config));
+        let made = self.wait(self.api.create_stream(config));
         made.map(drop).map_err(|error| StreamError::Request { what, why: why(&error) })
     }
 }
