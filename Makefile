@@ -181,7 +181,7 @@ chaos: setup binaries ## Settle LEGS legs over a provider and a chain that fail,
 	@engine/evm/setup
 	@$(CHAOS) --legs $(LEGS) --seed $(SEED)
 
-cluster-chaos: setup binaries ## With the journal on three NATS servers: ROUNDS kills of engine and servers under load; compare books
+cluster-chaos: setup binaries ## Two nodes on three NATS servers: ROUNDS kills of nodes and servers under load; compare books
 	@tests/nats/setup >/dev/null
 	@$(CLUSTER) --rounds $(ROUNDS) --seed $(SEED)
 

@@ -7,9 +7,11 @@
 use mimalloc::MiMalloc;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use tallystick::cli::{self, Cli, Command, DoctorArgs, DoctorLine};
+use tallystick::cli::{self, Cli, ClusterCommand, Command, DoctorArgs, DoctorLine};
 use tallystick::config::{Config, ServeArgs};
+use tallystick::journal::JournalError;
 use tallystick::log;
+use tallystick::pipeline::EXIT_ELSEWHERE;
 use tallystick::serve::{Finding, Renewal, ServeError};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -26,6 +28,7 @@ pub(crate) fn main() -> ExitCode {
     match command {
         Command::Serve(args) => serve(&args),
         Command::Doctor(args) => doctor(&args, target.json),
+        Command::Cluster(command) => cluster(&command, target.json),
         Command::Operate(command) => cli::run(&target, *command),
     }
 }
@@ -35,7 +38,25 @@ fn doctor(args: &DoctorArgs, json: bool) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(cli::EXIT_USAGE, &error),
     };
-    let found = tallystick::serve::examine(&config, args.backup_older(), args.read_archives());
+    show(tallystick::serve::examine(&config, args.backup_older(), args.read_archives()), json)
+}
+
+fn cluster(command: &ClusterCommand, json: bool) -> ExitCode {
+    let (ClusterCommand::Status(args) | ClusterCommand::Transfer { args, .. }) = command;
+    let config = match args.load() {
+        Ok(config) => config,
+        Err(error) => return fail(cli::EXIT_USAGE, &error),
+    };
+    let found = match command {
+        ClusterCommand::Status(_) => tallystick::serve::cluster_status(&config),
+        ClusterCommand::Transfer { to, .. } => {
+            tallystick::serve::cluster_transfer(&config, to.as_deref())
+        }
+    };
+    show(found, json)
+}
+
+fn show(found: Vec<Finding>, json: bool) -> ExitCode {
     let line =
         |one: Finding| DoctorLine { level: one.health as u8, what: one.what, text: one.text };
     let lines: Vec<DoctorLine> = found.into_iter().map(line).collect();
@@ -70,6 +91,12 @@ fn serve(args: &ServeArgs) -> ExitCode {
         // Nothing was begun: the configuration is wrong.
         Err(error @ (ServeError::MetricsToken { .. } | ServeError::Clearing { .. })) => {
             fail(cli::EXIT_USAGE, &error)
+        }
+        Err(
+            error @ (ServeError::HandedOver { .. } | ServeError::Journal(JournalError::Fenced(_))),
+        ) => fail(EXIT_ELSEWHERE, &error),
+        Err(error @ ServeError::Journal(JournalError::Differs { .. })) => {
+            fail(cli::EXIT_DIFFERS, &error)
         }
         Err(error) => fail(cli::EXIT_FAILED, &error),
     }

@@ -10,51 +10,46 @@ mod descriptors;
 mod desks;
 mod doctor;
 mod doors;
+mod edge;
 mod error;
 mod hold;
 mod http;
 mod manager;
+mod node;
 mod privacy;
 mod reload;
 mod services;
 mod store;
 mod tasks;
 
-use crate::api::{
-    Backups, Behind, Codes, Door, Edge, Now, OperatorApi, Operators, Refused, VouchersApi, webhooks,
-};
+use crate::api::{Backups, Codes, Edge, Operators, Refused, webhooks};
 use crate::config::{Config, FolderSettings};
 use crate::faults;
 use crate::journal::{JournalError, Log, Tables, rocks};
 use crate::ledger::{Genesis, Rail};
-use crate::limits::{LIFETIME_SECONDS_DEFAULT, STOP_WAIT_MILLIS};
+use crate::limits::LIFETIME_SECONDS_DEFAULT;
 use crate::log;
-use crate::pipeline::{self, Pipeline, PipelineOptions, recover};
+use crate::pipeline::{self, Pipeline, PipelineOptions, Recovered};
 use crate::rails;
 use crate::settle::{Board, Clearing, Engine, EngineSetup, Sealer, Settler};
 use crate::sign::EngineKey;
 use crate::types::NetworkId;
 use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault};
-use crate::verify::{Options, Verifier};
+use crate::verify::{Options, Status, Verifier};
 use bootstrap::{check_before, first_records, say_who_may_operate};
 use desks::{Opened, open_desks};
 pub use doctor::{Finding, Health, examine};
 use doors::Doors;
+use edge::serve_edge;
 pub use error::ServeError;
-use reload::Reload;
+use node::{Follows, Holding, Owned};
+pub use node::{status as cluster_status, transfer as cluster_transfer};
 pub use reload::Renewal;
-use services::{Services, audit_log, over_grpc};
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use store::Store;
-use tallystick_proto::v1::operator_server::OperatorServer;
-use tallystick_proto::v1::vouchers_server::VouchersServer;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
 
 /// Runs the engine until SIGTERM or SIGINT, then drains and returns. A SIGHUP has certificates and
 /// settings read again.
@@ -72,26 +67,31 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
         backend: config.verify_backend,
         table_bytes: config.verify_table_bytes,
     })?;
-    let is_there = rocks::exists(&config.data_dir)?;
+    let stream = store::stream(config);
+    // What a stream holds is known once it is read.
+    let is_there = stream.is_some() || rocks::exists(&config.data_dir)?;
     check_before(config, is_there)?;
     if !is_there {
         check_new(config)?;
     }
-    let Store { mut journal, epoch, new } = store::open(config)?;
-    faults::point(|| "start-opened");
-    let (vault, restored) = (vault(config, &journal.tables, new)?, hold::restored(&journal)?);
     let network = config.network_id.map_or_else(random_network, Ok)?;
     let lifetime = config.voucher_lifetime_max_seconds.unwrap_or(LIFETIME_SECONDS_DEFAULT);
     let clock = Instant::now();
-    let recovered = recover(&mut journal, epoch, config.shards, || {
-        let genesis = Genesis { network, lifetime_seconds_max: lifetime };
-        (genesis, started_at)
-    })?;
+    let genesis = || (Genesis { network, lifetime_seconds_max: lifetime }, pipeline::now());
+    let opened = match stream {
+        None => Some(store::open(config, genesis)?),
+        Some(settings) => store::take_part(config, &settings, &doors, genesis)?,
+    };
+    let Some(Store { journal, epoch, new, recovered, vault, owned }) = opened else {
+        doors.close();
+        return Ok(());
+    };
+    let restored = hold::restored(&journal)?;
     let genesis = check_genesis(config, recovered.genesis())?;
     hold::clear(&config.data_dir)?;
     vault.finish_all(&|party| recovered.erasures(party)).map_err(ServeError::Erasing)?;
     // Durable on disk before the journal names it.
-    let engine_key = EngineKey::load_or_create(&config.data_dir, recovered.engine_key())?;
+    let (engine_key, follows) = engine_key(config, owned.as_ref(), &recovered, &vault)?;
     let first_key = recovered.engine_key().is_none();
     tell_new(config, new);
     tracing::info!(
@@ -115,9 +115,10 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     let (secret, mailbox) = hooks.unzip();
     let (key, four_eyes) = (Arc::new(engine_key), config.four_eyes);
     let archives = config.archive_dir.clone();
-    let (engine, nudged) =
-        Engine::new(EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox });
-    let told = first_records(&engine, config, first_key);
+    let names = owned.as_ref().map(|owned| owned.names(&vault, genesis.network));
+    let setup = EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox, names };
+    let (engine, nudged) = Engine::new(setup);
+    let told = first_records(&engine, config, first_key, follows);
     if let Err(error) = told.and_then(|()| hold::tell(&engine, restored)) {
         drop((engine, nudged, parts));
         return Err(stopped(pipeline, error));
@@ -127,15 +128,7 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     let folders = desks.folders().map(|(rail, of)| (rail, of.clone())).collect();
     let inboxes: Vec<PathBuf> = desks.folders().map(|(_, of)| of.inbox.clone()).collect();
     let settler = Settler::start(engine.clone(), nudged, desks);
-    let verify = engine.vitals().verify;
-    tracing::info!(
-        verify = verify.backend.description(),
-        threads = config.verify_threads,
-        small_tables = verify.small.capacity,
-        large_tables = verify.large.capacity,
-        shards = config.shards,
-        "pipeline started"
-    );
+    tell_started(config, &engine.vitals().verify);
     privacy::look_at(&config.data_dir, inboxes.iter());
     say_who_may_operate(config, &engine);
     let edge = Edge {
@@ -151,11 +144,14 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
         visits: Arc::default(),
     };
     let hooks = secret.map(|secret| webhooks(secret, engine.clone()));
-    let served = serve_edge((config, renewal), engine, (edge, hooks), doors, genesis.network);
+    let (holding, waiting) = owned.map(|owned| (owned.holding, owned.waiting)).unzip();
+    let node = (waiting.flatten(), holding.as_ref());
+    let served = serve_edge((config, renewal), engine, (edge, hooks), doors, node, genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.
     settler.stop();
     sealer.stop();
     pipeline.stop()?;
+    holding.into_iter().for_each(Holding::stop);
     served?;
     tracing::info!("stopped");
     Ok(())
@@ -202,6 +198,30 @@ fn tell_new(config: &Config, new: bool) {
             "--init has nothing to do: {dir} holds a ledger. Leave it out, so that a directory that is \
              missing one day is refused"
         );
+    }
+}
+
+fn tell_started(config: &Config, verify: &Status) {
+    tracing::info!(
+        verify = verify.backend.description(),
+        threads = config.verify_threads,
+        small_tables = verify.small.capacity,
+        large_tables = verify.large.capacity,
+        shards = config.shards,
+        "pipeline started"
+    );
+}
+
+/// The engine's key, and how it follows that of the node before.
+fn engine_key(
+    config: &Config,
+    owned: Option<&Owned>,
+    recovered: &Recovered,
+    vault: &Vault,
+) -> Result<(EngineKey, Option<Follows>), ServeError> {
+    match owned {
+        None => Ok((EngineKey::load_or_create(&config.data_dir, recovered.engine_key())?, None)),
+        Some(owned) => owned.engine_key(config, recovered, vault),
     }
 }
 
@@ -272,138 +292,5 @@ fn check_genesis<'a>(config: &Config, genesis: &'a Genesis) -> Result<Genesis, S
             Err(ServeError::OtherLifetime { found: found.lifetime_seconds_max, wanted })
         }
         Some(_) | None => Ok(found.clone()),
-    }
-}
-
-/// Serves until a signal comes, then lets streams end and closes the connections.
-fn serve_edge(
-    (config, renewal): (&Config, Renewal),
-    engine: Engine,
-    (edge, hooks): (Edge, Option<axum::Router>),
-    mut doors: Doors,
-    network: NetworkId,
-) -> Result<(), ServeError> {
-    let system = |what| move |e: std::io::Error| ServeError::System { what, why: e.to_string() };
-    let (audit_log, audit_writer) = audit_log(config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("edge")
-        .enable_all()
-        .build()
-        .map_err(system("threads"))?;
-    let served = runtime.block_on(async {
-        let mut signals = Signals::new().map_err(system("signals"))?;
-        let access = doors.access(config, &engine, &edge);
-        let reload = Reload::new(renewal, config, (&edge, &access), engine.clone());
-        let reload = doors.watch(reload).map_err(system("signals"))?;
-        let tasks = tasks::start(config, &engine, &edge, &access);
-        let over_http = doors.access_by_http(config, &access);
-        let behind = Behind::of(&engine, &edge, over_http, hooks).await;
-        let (stop, stopping) = watch::channel(false);
-        let vouchers = VouchersApi::new(engine.clone(), access.clone(), stopping.clone());
-        let (visits, now) = (edge.visits.clone(), Now::start(&engine, &edge, &stopping));
-        let console = (engine.clone(), edge.codes.clone(), &access);
-        let operator = OperatorApi::new(engine, (edge, now.clone()), audit_log.clone());
-        let services = Services::new(vouchers, operator, audit_log);
-        let (health, routes) = over_grpc(&services, access.clone()).await;
-        let grpc = doors.open(routes)?;
-        doors.open_console(config, &services, console, now)?;
-        drop(services);
-        let addr = grpc.address();
-        visits.get_or_init(|| grpc.visits());
-        doors.serving(behind, &grpc);
-        let mut serving = let_in(grpc, &stopping);
-        if let Some(path) = &config.ready_file {
-            write_ready_file(path, addr, &doors, network)?;
-        }
-        tracing::info!(%addr, "serving gRPC");
-        manager::serving();
-        let ended = tokio::select! {
-            () = signals.next() => None,
-            ended = serving.join_next() => Some(why_ended("gRPC", ended.expect("it listens"))),
-            (kind, ended) = doors.ended() => Some(why_ended(kind, ended)),
-        };
-        tracing::info!("stopping: streams end, what was taken in is finished");
-        manager::stopping();
-        doors.stopping();
-        // Who watches hears it before the streams end.
-        health.set_not_serving::<VouchersServer<VouchersApi>>().await;
-        health.set_not_serving::<OperatorServer<OperatorApi>>().await;
-        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        stop.send_replace(true);
-        faults::point(|| "stopping");
-        tokio::select! {
-            // Doors have time limits of their own.
-            _ = serving.join_all() => {}
-            () = signals.next() => tracing::warn!("second signal: connections are cut"),
-        }
-        tasks.into_iter().chain([reload]).for_each(|task| task.abort());
-        ended.map_or(Ok(()), |why| Err(ServeError::ListenerEnded { why }))
-    });
-    // Tasks hold the way in to the pipeline; it can drain only when they are gone.
-    runtime.shutdown_timeout(Duration::from_millis(STOP_WAIT_MILLIS));
-    doors.close();
-    audit_writer.finish();
-    served
-}
-
-/// The listener for gRPC on a task of its own.
-fn let_in(door: Door, stopping: &watch::Receiver<bool>) -> JoinSet<()> {
-    let (mut serving, stopping) = (JoinSet::new(), stopping.clone());
-    serving.spawn(async move {
-        if !faults::listener_ends("gRPC") {
-            door.serve(stopping).await;
-        }
-    });
-    serving
-}
-
-/// Why the engine stops because a listener has ended.
-fn why_ended(kind: &str, ended: Result<(), JoinError>) -> String {
-    match ended {
-        Ok(()) => format!("that for {kind}: nothing told it to stop"),
-        Err(error) => error.to_string(),
-    }
-}
-
-/// Written whole under another name first, so that whoever waits for it never reads half of it.
-fn write_ready_file(
-    path: &Path,
-    addr: SocketAddr,
-    doors: &Doors,
-    network: NetworkId,
-) -> Result<(), ServeError> {
-    let mut ready = serde_json::json!({
-        "grpc": addr.to_string(),
-        "network_id": network.to_string(),
-        "pid": std::process::id(),
-    });
-    for (kind, at) in [("http", doors.http_address()), ("console", doors.console_address())] {
-        if let Some(at) = at {
-            ready[kind] = at.to_string().into();
-        }
-    }
-    let failed = |why| ServeError::ReadyFile { path: path.to_owned(), why };
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".tmp");
-    std::fs::write(&unfinished, format!("{ready}\n")).map_err(failed)?;
-    std::fs::rename(&unfinished, path).map_err(failed)
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

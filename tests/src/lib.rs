@@ -18,6 +18,7 @@ mod engine;
 pub mod house;
 pub mod keys;
 pub mod nats;
+pub mod nodes;
 pub mod onstream;
 pub mod page;
 mod patient;

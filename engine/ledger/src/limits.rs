@@ -132,7 +132,7 @@ const _: () = assert!(RECORD_BYTES_MAX >= FRAME_VOUCHERS_MAX * VOUCHER_BYTES);
 /// Servers of the journal's stream, and addresses to monitor them, that settings may name: a
 /// cluster has three or five.
 pub const JOURNAL_SERVERS_MAX: usize = 16;
-/// Characters of that stream's name.
+/// Characters of that stream's name, and of a node's.
 pub const STREAM_NAME_MAX: usize = 64;
 
 /// Most shards: their number goes into a u16 and more than this many threads help on no machine.

@@ -33,6 +33,7 @@ mod receipts;
 mod reconcile;
 mod registration;
 mod settlement;
+mod standby;
 mod statement;
 mod status;
 mod trail;
@@ -46,13 +47,14 @@ pub use access::{Access, Gated, Operators, Reach, Refused};
 pub use backups::Backups;
 pub use console::{Codes, Console, Setup as ConsoleSetup};
 pub use door::{
-    Answering, Asked, ConnectionId, Door, Keys, Origins, Peer, Protocol, Service, Site, TlsError,
-    Visits,
+    Answering, Asked, ConnectionId, Door, Keys, Origins, Peer, Protocol, Routing, Service, Site,
+    TlsError, Visits,
 };
 pub use front::{Behind, Front};
 pub use held::Edge;
 pub use now::Now;
 pub use operator::OperatorApi;
+pub use standby::{Standby, Told};
 pub use trail::Trail;
 pub use vouchers::VouchersApi;
 pub use webhooks::webhooks;

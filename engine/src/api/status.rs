@@ -244,6 +244,7 @@ impl From<NotRotated> for Status {
         match reason {
             NotRotated::NotDone(reason) => reason.into(),
             NotRotated::Key(error) => Self::internal(error.to_string()),
+            named @ NotRotated::NotNamed(_) => Self::unavailable(named.to_string()),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::settle::Engine;
 use crate::types::BUNDLE_ENTRIES_MAX;
 use bytes::Bytes;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tallystick_proto::v1;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -34,6 +34,8 @@ pub struct VouchersApi {
     /// True once the engine stops: streams are read no further.
     stopping: watch::Receiver<bool>,
     headrooms: Places,
+    /// Where clients reach it, where other nodes could own its journal.
+    owner: Arc<OnceLock<String>>,
 }
 
 /// What a stream's next ack will come from.
@@ -66,7 +68,13 @@ impl VouchersApi {
     #[must_use]
     pub fn new(engine: Engine, access: Access, stopping: watch::Receiver<bool>) -> Self {
         let headrooms = Places::new("questions for headroom", HEADROOMS_MAX, HEADROOMS_MAX);
-        Self { engine, access, stopping, headrooms }
+        Self { engine, access, stopping, headrooms, owner: Arc::default() }
+    }
+
+    /// The same, of a node that clients reach at the address that comes there.
+    #[must_use]
+    pub fn at(self, owner: Arc<OnceLock<String>>) -> Self {
+        Self { owner, ..self }
     }
 
     /// Whose frames they are that come by this request: an identity's, by whatever connection, or
@@ -169,14 +177,15 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         &self,
         _: Request<v1::GetNetworkRequest>,
     ) -> Result<Response<v1::Network>, Status> {
-        let network = self.engine.ask(|control| {
+        let owner = self.owner.get().cloned().unwrap_or_default();
+        let network = self.engine.ask(move |control| {
             Ok(v1::Network {
                 network_id: Bytes::copy_from_slice(&control.genesis().network.0),
                 frame_vouchers_max: u32::try_from(FRAME_VOUCHERS_MAX).expect("a small number"),
                 voucher_lifetime_seconds_max: control.genesis().lifetime_seconds_max,
                 assets: control.assets().map(asset_message).collect(),
                 bundle_entries_max: u32::try_from(BUNDLE_ENTRIES_MAX).expect("a small number"),
-                owner: String::new(),
+                owner,
                 standby: false,
             })
         });

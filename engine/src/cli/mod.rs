@@ -13,6 +13,7 @@ mod budget;
 mod cert;
 mod check;
 mod client;
+mod cluster;
 mod console;
 mod doctor;
 mod evidence;
@@ -50,6 +51,7 @@ mod voucher;
 mod webhook;
 mod window;
 
+pub use cluster::{ClusterArgs, ClusterCommand};
 pub use doctor::{DoctorArgs, Line as DoctorLine};
 pub use plain::parse;
 pub use target::Target;
@@ -69,6 +71,8 @@ pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 /// No engine answers.
 pub const EXIT_UNREACHABLE: u8 = 3;
+/// Of `serve`: what the records of the journal's owner say does not follow here.
+pub const EXIT_DIFFERS: u8 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,6 +120,9 @@ pub enum Command {
     /// Look at the machine, the files and the rails of a configuration
     #[command(after_help = doctor::HELP)]
     Doctor(Box<DoctorArgs>),
+    /// Look at the nodes of one journal, and hand it over
+    #[command(subcommand, after_help = cluster::HELP)]
+    Cluster(Box<ClusterCommand>),
     /// Every other command.
     #[command(flatten)]
     Operate(Box<Operate>),

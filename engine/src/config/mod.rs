@@ -5,6 +5,7 @@
 //! names, and that in which the first operator waits for a start; holds no secret.
 
 mod bootstrap;
+mod cluster;
 mod console;
 mod hooks;
 mod journal;
@@ -16,6 +17,7 @@ mod settings;
 mod values;
 
 pub use bootstrap::Bootstrap;
+pub use cluster::ClusterSettings;
 pub use console::{ConsoleSettings, Name as ConsoleName};
 pub use hooks::WebhookSettings;
 pub use journal::{JournalKind, JournalSettings};

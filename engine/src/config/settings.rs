@@ -9,8 +9,8 @@ use super::values::{
     Network, PerAddress, ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
 };
 use super::{
-    Clearing, ConfigError, ConsoleSettings, JournalSettings, Operators, PORT_DEFAULT, RailSettings,
-    WebhookSettings,
+    Clearing, ClusterSettings, ConfigError, ConsoleSettings, JournalSettings, Operators,
+    PORT_DEFAULT, RailSettings, WebhookSettings,
 };
 use crate::ledger::Rail;
 use crate::limits;
@@ -26,6 +26,7 @@ plain_settings!(
     PathBuf,
     bool,
     Clearing,
+    ClusterSettings,
     ConsoleSettings,
     JournalSettings,
     ListenTls,
@@ -184,6 +185,11 @@ settings! {
     #[serde(skip_serializing_if = "is_nothing")]
     journal: JournalSettings = JournalSettings::default();
 
+    /// This node among those that stand by for each other: in the file only.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "is_nothing")]
+    cluster: ClusterSettings = ClusterSettings::default();
+
     /// How parties are told over HTTP: in the file only.
     #[arg(skip)]
     #[serde(skip_serializing_if = "is_nothing")]
@@ -279,6 +285,7 @@ impl Settings {
         check_operators(self.operators.as_ref().unwrap_or(&BTreeMap::new()), four_eyes)?;
         self.webhooks.as_ref().map_or(Ok(()), WebhookSettings::check)?;
         self.journal.as_ref().map_or(Ok(()), JournalSettings::check)?;
+        self.cluster.as_ref().map_or(Ok(()), ClusterSettings::check)?;
         check_schedule(self.schedule.as_deref().unwrap_or_default(), four_eyes)?;
 
         let at_most = |key: String, count: usize, most: usize, what: &str| match count {

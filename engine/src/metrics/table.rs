@@ -60,6 +60,8 @@ table! {
             "1. The label says which engine this is";
         READY "ready" Gauge []
             "1 while vouchers are taken, else 0: what /readyz says";
+        STANDBY "standby" Gauge []
+            "1 while another node owns the journal and this one stands by, else 0";
         STARTED "started_timestamp_seconds" Gauge []
             "When the process was started, in seconds since 1970";
         COMPLETE "metrics_complete" Gauge []

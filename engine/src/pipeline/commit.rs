@@ -10,6 +10,9 @@ use crate::types::Lsn;
 use crossbeam::channel::Receiver;
 use tokio::sync::watch;
 
+/// The exit code when another node owns the journal from here on: started again, it stands by.
+pub const EXIT_ELSEWHERE: u8 = 4;
+
 /// Works until the sequencer is gone. A failed write is never retried: its fate is unknown, so the
 /// process stops at once, and the next start finds out what is durable.
 pub(super) fn run<L: Log>(
@@ -73,5 +76,6 @@ fn points(records: &[Framed], when: &str) {
 /// Ends the process at once: what is durable is found out by the next start.
 pub(super) fn stop(error: &JournalError) -> ! {
     tracing::error!("stopping at once, nothing more is acked: {error}");
-    std::process::exit(1)
+    let fenced = matches!(error, JournalError::Fenced(_));
+    std::process::exit(if fenced { EXIT_ELSEWHERE.into() } else { 1 })
 }

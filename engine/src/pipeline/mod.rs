@@ -37,6 +37,7 @@ mod check;
 mod clock;
 mod commit;
 mod fair;
+mod follow;
 mod frame;
 mod group;
 mod headroom;
@@ -59,6 +60,8 @@ mod space;
 mod step;
 
 pub use clock::{Clock, ClockRefused, Reading};
+pub use commit::EXIT_ELSEWHERE;
+pub use follow::{Beside, Following, Keeping, Next, Stands, follow};
 pub use frame::{Aim, Answer, Brought, Counts};
 pub use group::{Done, Figures};
 pub use intake::{Busy, Entry, Feed, Intake, NotDone};

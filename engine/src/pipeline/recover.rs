@@ -66,6 +66,12 @@ impl Recovered {
         self.control.engine_key()
     }
 
+    /// Whether a key was the engine's, or is.
+    #[must_use]
+    pub fn was_engine_key(&self, key: SignerKey) -> bool {
+        self.control.was_engine_key(key)
+    }
+
     /// How often a party was erased.
     #[must_use]
     pub fn erasures(&self, party: PartyId) -> u32 {
@@ -99,7 +105,7 @@ pub(super) struct State {
 }
 
 impl State {
-    fn new(genesis: Genesis, record: History, count: u16) -> Self {
+    pub(super) fn new(genesis: Genesis, record: History, count: u16) -> Self {
         Self {
             shards: empty_shards(&genesis, count),
             control: Control::new(genesis, record),
@@ -162,7 +168,7 @@ pub(super) fn damaged(lsn: Lsn, why: impl Into<String>) -> JournalError {
 }
 
 /// The genesis record of a journal that was never checkpointed, with the chain behind it.
-fn first_record(log: &dyn Log) -> Result<Option<(Chain, Genesis)>, JournalError> {
+pub(super) fn first_record(log: &dyn Log) -> Result<Option<(Chain, Genesis)>, JournalError> {
     let (mut chain, mut first) = (Chain::start(), None);
     log.read_events(Lsn(1), &mut |lsn, bytes| {
         let record = chain.follow(lsn, bytes)?;
@@ -176,7 +182,11 @@ fn first_record(log: &dyn Log) -> Result<Option<(Chain, Genesis)>, JournalError>
 }
 
 /// The state at a checkpoint: the control state's rows, and the shards' pages.
-fn restore(tables: &dyn Tables, commit: &Commit, count: u16) -> Result<State, JournalError> {
+pub(super) fn restore(
+    tables: &dyn Tables,
+    commit: &Commit,
+    count: u16,
+) -> Result<State, JournalError> {
     rows::apply(tables, commit)?;
     let mut state = restore_control(tables, commit, count)?;
     let (control, wanted) = (&state.control, commit.tail);

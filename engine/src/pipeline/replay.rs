@@ -1,16 +1,21 @@
 //! Replaying the records behind a checkpoint: one thread reads, checks and derives channels, one
 //! thread a shard credits. A window that was sealed is sealed again, a batch that was computed is
-//! computed again, and both must be what was journaled.
+//! computed again, and both must be what was journaled. Who follows the journal of another node
+//! keeps both, as that node does, and makes checkpoints on the way.
 
-use super::keep::Since;
+use super::follow::Keeping;
+use super::keep::{Keeper, Progress, Saved, Since};
 use super::legs;
 use super::recover::{State, damaged};
-use crate::journal::{Entry, HEADER_BYTES, JournalError, RISE_BYTES, Record, Tables, kept};
+use crate::journal::checkpoint::Mark;
+use crate::journal::{Chain, Entry, HEADER_BYTES, JournalError, RISE_BYTES, Record, Tables, kept};
 use crate::ledger::control::{Control, Made};
-use crate::ledger::event::{BatchComputed, BatchEvent, RegistryEvent, WindowEvent, WindowSealed};
+use crate::ledger::event::{
+    BatchComputed, BatchEvent, LegEvent, RegistryEvent, WindowEvent, WindowSealed,
+};
 use crate::ledger::shard::Checked;
-use crate::ledger::{Event, Fact, SealedHead, SealedPart, Shard, seal};
-use crate::limits::REPLAY_QUEUE;
+use crate::ledger::{Event, Fact, Gathered, OneHand, SealedHead, SealedPart, Shard, seal};
+use crate::limits::{COPY_CHANNELS, PAGE_QUEUE, REPLAY_QUEUE};
 use crate::types::{
     Amount, BundleHasher, BundleTree, ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId,
     Timestamp, VOUCHER_BYTES, Verdict, WindowNumber, bundles_within,
@@ -18,13 +23,15 @@ use crate::types::{
 use crate::verify::Keys;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::thread::ScopedJoinHandle;
 
 /// What the shards are told.
 enum Work {
     Frame(Arc<Frame>),
     Event(Lsn, Arc<Event>),
+    /// Hand out all that a checkpoint at this point needs.
+    Save(Mark, Sender<Saved>),
 }
 
 /// A frame as it was journaled.
@@ -51,8 +58,10 @@ impl Frame {
 
 /// A replay under way.
 pub(super) struct Replaying<'a> {
-    control: Control,
+    control: Arc<RwLock<Control>>,
     keys: Keys,
+    /// What is kept beside the records of others; none: it is here already.
+    keeping: Option<Keeping<'a>>,
     tables: &'a dyn Tables,
     hasher: &'a ChannelHasher,
     bundles: BundleHasher,
@@ -96,8 +105,9 @@ impl<'a> Replaying<'a> {
             }
             drop(parts_in);
             let mut replaying = Self {
-                control,
+                control: Arc::new(RwLock::new(control)),
                 keys,
+                keeping: None,
                 tables,
                 hasher,
                 bundles: BundleHasher::new(hasher.network()),
@@ -128,8 +138,56 @@ impl<'a> Replaying<'a> {
         let mut unsealed: Vec<SealedPart> = late.chain(self.parts_out.iter()).collect();
         // They came as the threads ran; they go on window by window.
         unsealed.sort_by_key(SealedPart::window);
-        let state = State { control: self.control, shards, keys: self.keys };
+        let control = Arc::into_inner(self.control).expect("nobody else has it any more");
+        let control = control.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let state = State { control, shards, keys: self.keys };
         Ok(Replayed { state, unsealed, since: self.since, vouchers: self.vouchers })
+    }
+
+    /// From here on what follows from records of others is kept.
+    pub fn keep(&mut self, keeping: Keeping<'a>) {
+        self.keeping = Some(keeping);
+    }
+
+    /// The control state as of the last record.
+    pub fn control(&self) -> &Arc<RwLock<Control>> {
+        &self.control
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Control> {
+        self.control.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a checkpoint at the end of `chain`, where it stands, if one is due: as `Order` does,
+    /// but everything waits for it.
+    pub fn checkpoint(
+        &mut self,
+        chain: &Chain,
+        checkpoint_bytes: u64,
+        (keeper, progress): (&mut Keeper, &Progress),
+    ) -> Result<(), JournalError> {
+        let mut control = self.write();
+        if !self.since.is_due(checkpoint_bytes) || control.is_sealing() {
+            return Ok(());
+        }
+        let everything = progress.begin().expect("the last one has ended");
+        let window = control.open_window().number;
+        let remembered = control.remembered_from();
+        control.begin_save();
+        drop(control);
+        let (tail, at) = (chain.tail(), chain.at());
+        let mark = Mark { everything, tail, at, window, remembered };
+        self.since = Since::default();
+        let (pages_in, pages) = bounded(PAGE_QUEUE);
+        self.tell(|| Work::Save(mark, pages_in.clone()));
+        drop(pages_in);
+        pages.iter().try_for_each(|saved| keeper.page(&saved))?;
+        while keeper.has_rows() {
+            keeper.rows()?;
+        }
+        let commit = keeper.commit()?;
+        tracing::info!(lsn = commit.tail.lsn.0, segment = commit.segment, "checkpoint");
+        Ok(())
     }
 
     /// Applies one record.
@@ -192,12 +250,22 @@ impl<'a> Replaying<'a> {
     }
 
     fn fact(&mut self, record: &Record<'_>, fact: Fact) -> Result<(), JournalError> {
+        let keeping = self.keeping.filter(|of| !of.is_own(record));
         let made = match &fact.event {
             Event::Window(WindowEvent::Sealed(sealed)) => {
-                self.reseal(record.lsn, sealed)?;
+                self.reseal(record.lsn, sealed, keeping.is_some())?;
                 Made::Nothing
             }
-            Event::Batch(BatchEvent::Computed(batch)) => self.recompute(record.lsn, batch)?,
+            Event::Batch(BatchEvent::Computed(batch)) => {
+                self.recompute(record.lsn, batch, keeping)?
+            }
+            Event::Leg(LegEvent::Moved(moved)) => {
+                if let Some(keeping) = keeping {
+                    let control = self.control.read().unwrap_or_else(PoisonError::into_inner);
+                    keeping.beside.moved(&control, moved)?;
+                }
+                Made::Nothing
+            }
             Event::Registry(RegistryEvent::SignerAdded(added)) => {
                 self.keys.insert([(added.signer, added.party)]);
                 Made::Nothing
@@ -215,9 +283,11 @@ impl<'a> Replaying<'a> {
             | Event::Hold(_) => Made::Nothing,
         };
         self.since.add_event(&fact.event, &made);
-        let away = self.control.away_of_event(&fact.event);
-        legs::bring(&mut self.control, self.tables, away)?;
-        self.control.apply(record.history(), record.at, &fact, made);
+        let mut control = self.write();
+        let away = control.away_of_event(&fact.event);
+        legs::bring(&mut control, self.tables, away)?;
+        control.apply(record.history(), record.at, &fact, made);
+        drop(control);
         let event = Arc::new(fact.event);
         self.tell(|| Work::Event(record.lsn, event.clone()));
         Ok(())
@@ -229,32 +299,47 @@ impl<'a> Replaying<'a> {
         }
     }
 
-    fn reseal(&mut self, lsn: Lsn, sealed: &WindowSealed) -> Result<(), JournalError> {
+    fn reseal(&mut self, lsn: Lsn, sealed: &WindowSealed, keep: bool) -> Result<(), JournalError> {
         let window = sealed.window;
-        let not_cut = || damaged(lsn, format!("window {window} is sealed but was not cut"));
-        let cut = self.control.cut(window).ok_or_else(not_cut)?;
-        if self.control.window(window).is_ok_and(|entry| entry.sealed.is_some()) {
-            return Err(damaged(lsn, format!("window {window} is sealed a second time")));
-        }
+        let cut = {
+            let control = self.control.read().unwrap_or_else(PoisonError::into_inner);
+            let not_cut = || damaged(lsn, format!("window {window} is sealed but was not cut"));
+            let cut = control.cut(window).ok_or_else(not_cut)?;
+            if control.window(window).is_ok_and(|entry| entry.sealed.is_some()) {
+                return Err(damaged(lsn, format!("window {window} is sealed a second time")));
+            }
+            cut
+        };
         while self.parts.get(&window).map_or(0, Vec::len) < self.to_shards.len() {
             let part = self.parts_out.recv().expect("the shards work until they are told no more");
             self.parts.entry(part.window()).or_default().push(part);
         }
-        let again = seal(cut, self.parts.remove(&window).unwrap_or_default()).window;
+        let parts = self.parts.remove(&window).unwrap_or_default();
+        let again = match keep {
+            true => kept::put_window(self.tables, Gathered::new(cut, parts), &OneHand)?,
+            false => seal(cut, parts).window,
+        };
         if (again.root, again.credited) == (sealed.root, sealed.credited)
             && again.seals().eq(&sealed.assets)
         {
             return Ok(());
         }
         let (root, now) = (sealed.root, again.root);
-        Err(damaged(lsn, format!("window {window} was sealed under root {root} and now has {now}")))
+        let why = format!("window {window} was sealed under root {root} and now has {now}");
+        Err(self.differs(lsn, why))
     }
 
-    fn recompute(&self, lsn: Lsn, batch: &BatchComputed) -> Result<Made, JournalError> {
+    fn recompute(
+        &self,
+        lsn: Lsn,
+        batch: &BatchComputed,
+        keeping: Option<Keeping<'_>>,
+    ) -> Result<Made, JournalError> {
         let wrong = |why: String| {
-            damaged(lsn, format!("batch {} cannot be computed again: {why}", batch.batch))
+            self.differs(lsn, format!("batch {} cannot be computed again: {why}", batch.batch))
         };
-        let heads = self.control.settleable(&batch.windows, batch.asset);
+        let control = self.control.read().unwrap_or_else(PoisonError::into_inner);
+        let heads = control.settleable(&batch.windows, batch.asset);
         let heads = heads.map_err(|refusal| wrong(refusal.to_string()))?;
         let load = |head: &SealedHead| match head.owes(batch.asset) {
             true => kept::load_window(self.tables, head).map(Arc::new),
@@ -262,8 +347,20 @@ impl<'a> Replaying<'a> {
             false => Ok(Arc::new(head.without_assets())),
         };
         let windows = heads.iter().map(load).collect::<Result<Vec<_>, _>>()?;
-        let content = self.control.recompute(batch, &windows).map_err(wrong)?;
-        Ok(Made::Batch(content.head))
+        let content = control.recompute(batch, &windows).map_err(wrong)?;
+        drop(control);
+        let head = content.head.clone();
+        keeping.map_or(Ok(()), |keeping| keeping.beside.batch(content))?;
+        Ok(Made::Batch(head))
+    }
+
+    /// One's own records that do not fit are damaged; those of another node say that it does not
+    /// agree.
+    fn differs(&self, lsn: Lsn, why: String) -> JournalError {
+        match self.keeping {
+            Some(_) => JournalError::Differs { lsn, why },
+            None => damaged(lsn, why),
+        }
     }
 }
 
@@ -278,6 +375,14 @@ fn work(mut shard: Shard, works: &Receiver<Work>, parts: &Sender<SealedPart>) ->
                 // Nothing waits for a replay, so a closed window leaves at once.
                 let left = shard.leave(usize::MAX);
                 earlier.into_iter().chain(left).for_each(|part| drop(parts.send(part)));
+            }
+            Work::Save(mark, pages) => {
+                let page = shard.save(mark.everything, mark.at, mark.remembered);
+                // Who has stopped to take them has failed.
+                let _ = pages.send(Saved { mark, page, last: false });
+                while let Some((page, last)) = shard.saved(COPY_CHANNELS) {
+                    let _ = pages.send(Saved { mark, page, last });
+                }
             }
         }
     }

@@ -1,8 +1,9 @@
-//! What is journaled at a start before anybody is let in: the engine's first key, and the operator
-//! whom the owner of the machine asked for. And whether anybody knows who operates an engine that
-//! others can reach.
+//! What is journaled at a start before anybody is let in: the engine's first key, or that of a node
+//! that has taken over, and the operator whom the owner of the machine asked for. And whether
+//! anybody knows who operates an engine that others can reach.
 
 use super::ServeError;
+use super::node::Follows;
 use crate::config::{Bootstrap, Config, RailSettings};
 use crate::faults;
 use crate::ledger::event::{EyesSet, IdentityAdded};
@@ -44,6 +45,7 @@ pub(super) fn first_records(
     engine: &Engine,
     config: &Config,
     first_key: bool,
+    follows: Option<Follows>,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime =
@@ -52,6 +54,12 @@ pub(super) fn first_records(
         let key = engine.key().public();
         let command = Command::own(Wish::SetEngineKey { key, proof: [0; 64] });
         runtime.block_on(engine.tell(command)).map_err(ServeError::EngineKeyNotSet)?;
+    }
+    if let Some(Follows { key, proof }) = follows {
+        let told = runtime.block_on(engine.tell(Command::own(Wish::SetEngineKey { key, proof })));
+        told.map_err(ServeError::EngineKeyNotSet)?;
+        engine.key().adopt()?;
+        tracing::warn!(%key, "the engine signs with this node's key from here on");
     }
     let first = read(config)?;
     for (name, digest) in &first {

@@ -8,7 +8,8 @@ use super::http::{self, Http};
 use super::reload::Reload;
 use super::services::Services;
 use crate::api::{
-    Access, Behind, Codes, ConsoleSetup, Door, Edge, Keys, Now, Origins, Protocol, Reach, Service,
+    Access, Behind, Codes, ConsoleSetup, Door, Edge, Keys, Now, Origins, Protocol, Reach, Routing,
+    Service, Standby, Visits,
 };
 use crate::config::{Config, TlsFiles};
 use crate::limits::TLS_LOOK_EVERY;
@@ -69,8 +70,8 @@ impl Doors {
     ///
     /// # Errors
     /// `ServeError::Listen` when its address cannot be had.
-    pub fn open(&self, routes: Routes) -> Result<Door, ServeError> {
-        let service = Service::Grpc(routes);
+    pub fn open(&self, routing: Routing) -> Result<Door, ServeError> {
+        let service = Service::Grpc(routing);
         let door = Door::open(self.listen, service, self.keys.clone(), self.origins.clone());
         door.map_err(|why| ServeError::Listen { addr: self.listen, why })
     }
@@ -114,11 +115,16 @@ impl Doors {
         self.http.as_ref().map(|http| http.address)
     }
 
+    /// Whoever asks over HTTP is told that the engine stands by.
+    pub fn standing_by(&self, standby: &Standby) {
+        self.http.iter().for_each(|http| http.front.standing_by(standby.clone()));
+    }
+
     /// Whoever asks over HTTP is told that the engine serves, and how it is.
-    pub fn serving(&self, mut behind: Behind, grpc: &Door) {
+    pub fn serving(&self, mut behind: Behind, grpc: Visits) {
         let Some(http) = &self.http else { return };
         behind.listeners = vec![
-            ("grpc", grpc.visits(), self.keys.clone()),
+            ("grpc", grpc, self.keys.clone()),
             ("http", http.visits.clone(), http.keys.clone()),
         ];
         if let Some(console) = &self.console {

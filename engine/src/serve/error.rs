@@ -92,6 +92,28 @@ pub enum ServeError {
     Tls { kind: &'static str, why: TlsError },
     #[error("a listener ended by itself ({why}), so the engine stops; start it again")]
     ListenerEnded { why: String },
+    #[error(
+        "the journal was handed over as somebody asked for it{}; started again, this node stands by",
+        to.as_ref().map_or_else(String::new, |to| format!(", to {to}"))
+    )]
+    HandedOver { to: Option<String> },
+    #[error(
+        "{} was restored from a backup, and another node owns the journal: give this node an empty directory, which is \
+         filled from the stream", .dir.display()
+    )]
+    RestoredStandby { dir: PathBuf },
+    #[error(
+        "archive_dir is set, and this is a node among others: the nodes of one journal do not share archives yet, so what \
+         left for one node's archive would be lost to the others. Leave archive_dir out"
+    )]
+    ArchivesInCluster,
+    #[error(
+        "this node has taken the journal over, and the engine's key in force has not named this node's key as one that \
+         may follow it. If the machine of the key in force is lost, copy its file tallystick.key into {}; else start \
+         its node again",
+        .dir.display()
+    )]
+    NotNamed { dir: PathBuf },
     #[error("the ready file {}", files::why(path, why))]
     ReadyFile { path: PathBuf, why: std::io::Error },
     #[error(

@@ -12,7 +12,9 @@ use std::path::Path;
 use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tonic::service::Routes;
-use tonic_health::server::HealthReporter;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 /// The services, for whichever listener.
 pub(super) struct Services {
@@ -44,20 +46,29 @@ impl Services {
     }
 }
 
-/// What is served over gRPC.
-pub(super) async fn over_grpc(services: &Services, access: Access) -> (HealthReporter, Routes) {
-    let (health, health_service) = tonic_health::server::health_reporter();
+/// What is served over gRPC, by an owner whose health is reported there.
+pub(super) async fn over_grpc(
+    services: &Services,
+    access: Access,
+    health: &HealthReporter,
+) -> Routes {
     health.set_serving::<VouchersServer<VouchersApi>>().await;
     health.set_serving::<OperatorServer<OperatorApi>>().await;
+    health.set_service_status("", ServingStatus::Serving).await;
+    services.behind(access, beside(health))
+}
+
+/// What is served beside the services: how they are, and what they understand.
+pub(super) fn beside(health: &HealthReporter) -> Routes {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(tallystick_proto::FILE_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(health_service)
+    let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
+    Routes::new(health)
         .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
-        .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"));
-    (health, services.behind(access, routes))
+        .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
 }
 
 /// Where parties are told over HTTP.

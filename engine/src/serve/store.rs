@@ -1,57 +1,80 @@
 //! Where the journal is: in the data directory, or in a stream with a copy there.
 
-use super::{ServeError, check_new};
+use super::doors::Doors;
+use super::node::{self, Owned, Taken};
+use super::{ServeError, check_new, vault};
 use crate::config::{Config, JournalKind};
-use crate::jetstream::{self, Settings, Start, Tls};
-use crate::journal::{Journal, JournalError, Log, Tables, rocks};
-use crate::pipeline::stop_at_once;
-use std::sync::Arc;
+use crate::faults;
+use crate::jetstream::{self, Settings, Tls};
+use crate::journal::{Journal, Log, rocks};
+use crate::ledger::Genesis;
+use crate::pipeline::{Recovered, recover};
+use crate::types::Timestamp;
+use crate::vault::Vault;
 
 /// The stream's name unless another one is configured.
 const STREAM: &str = "tallystick";
 
-/// An open journal, whatever keeps it.
+/// An open journal, whatever keeps it, and what its records add up to.
 pub(super) struct Store {
     /// The journal.
     pub journal: Journal<Box<dyn Log>>,
     /// Which start of an engine this is.
     pub epoch: u32,
-    /// Whether it holds no record yet.
+    /// Whether it held no record.
     pub new: bool,
+    /// What its records add up to.
+    pub recovered: Recovered,
+    /// What names are sealed with.
+    pub vault: Vault,
+    /// What a node has that owns the journal, where others could.
+    pub owned: Option<Owned>,
 }
 
-/// Opens it.
+/// Opens that of a data directory.
 ///
 /// # Errors
-/// `JournalError` of the directory or of the stream; `NoLedger`.
-pub(super) fn open(config: &Config) -> Result<Store, ServeError> {
-    let store = match stream(config) {
-        None => {
-            let Journal { log, tables } = rocks::open(&config.data_dir)?;
-            if jetstream::is_copy(&*tables)? {
-                return Err(ServeError::WithoutStream { dir: config.data_dir.clone() });
-            }
-            let (epoch, new) = (log.epoch(), log.is_empty()?);
-            store(Box::new(log), tables, epoch, new)
-        }
-        Some(settings) => {
-            let start = Start { create: check_new(config).is_ok(), take_over: false };
-            let copy = rocks::open(&config.data_dir)?;
-            let followed = jetstream::follow(&settings, copy, start).map_err(JournalError::from)?;
-            followed.beside().on_failure(|error| stop_at_once(error));
-            let Journal { log, tables } = followed.claim().map_err(JournalError::from)?;
-            let (epoch, new) = (log.epoch()?, log.is_empty()?);
-            store(Box::new(log), tables, epoch, new)
-        }
-    };
-    if store.new {
+/// `JournalError` of the directory; `NoLedger`.
+pub(super) fn open(
+    config: &Config,
+    genesis: impl FnOnce() -> (Genesis, Timestamp),
+) -> Result<Store, ServeError> {
+    let Journal { log, tables } = rocks::open(&config.data_dir)?;
+    if jetstream::is_copy(&*tables)? {
+        return Err(ServeError::WithoutStream { dir: config.data_dir.clone() });
+    }
+    let (epoch, new) = (log.epoch(), log.is_empty()?);
+    if new {
         check_new(config)?;
     }
-    Ok(store)
+    faults::point(|| "start-opened");
+    let vault = vault(config, &tables, new)?;
+    let log: Box<dyn Log> = Box::new(log);
+    let mut journal = Journal { log, tables };
+    let recovered = recover(&mut journal, epoch, config.shards, genesis)?;
+    Ok(Store { journal, epoch, new, recovered, vault, owned: None })
 }
 
-fn store(log: Box<dyn Log>, tables: Arc<dyn Tables>, epoch: u32, new: bool) -> Store {
-    Store { journal: Journal { log, tables }, epoch, new }
+/// Opens that in a stream, as soon as it is this node's; `None` when it was told to stop while it
+/// stood by.
+///
+/// # Errors
+/// `ServeError` that says why this node cannot take part.
+pub(super) fn take_part(
+    config: &Config,
+    settings: &Settings,
+    doors: &Doors,
+    genesis: impl FnOnce() -> (Genesis, Timestamp),
+) -> Result<Option<Store>, ServeError> {
+    let taken = node::take_part(config, settings, doors, genesis)?;
+    Ok(taken.map(|Taken { journal, recovered, epoch, new, vault, owned }| Store {
+        journal,
+        epoch,
+        new,
+        recovered,
+        vault,
+        owned: Some(owned),
+    }))
 }
 
 /// The stream that the settings name, if they do.

@@ -2,8 +2,8 @@
 
 use super::archive::{Archive, NotLoaded};
 use super::signing::signed;
-use crate::journal::kept;
 use crate::journal::names::{self, NamedLeg};
+use crate::journal::{Tables, kept};
 use crate::ledger::batch::Payment;
 use crate::ledger::control::{self, Used};
 use crate::ledger::{BatchContent, BatchHead, Caller, OpenBatch, Rail, Refusal, Request, Wish};
@@ -116,18 +116,22 @@ pub(super) fn named_leg(
 }
 
 /// Keeps the legs of a batch by what their rail calls them.
-fn keep_names(archive: &Archive, content: &OpenBatch) -> Result<(), NotLoaded> {
+pub(super) fn keep_names(
+    vault: &Vault,
+    tables: &dyn Tables,
+    content: &OpenBatch,
+) -> Result<(), NotLoaded> {
     let rail = content.head.policy.rail;
     let legs = u32::try_from(content.legs.len()).expect("legs are limited");
     let mut failed = None;
-    let named = (0..legs).map_while(|leg| match named_leg(archive.vault(), content, leg) {
+    let named = (0..legs).map_while(|leg| match named_leg(vault, content, leg) {
         Ok(named) => Some((rails::leg_name(rail, &named.key), named)),
         Err(error) => {
             failed = Some(error);
             None
         }
     });
-    names::put_legs(archive.tables(), rail, named)?;
+    names::put_legs(tables, rail, named)?;
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
@@ -186,7 +190,7 @@ async fn work(
         intake.control().check_doubts(&used)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.tables(), &content)?;
-        keep_names(&archive, &open)?;
+        keep_names(archive.vault(), archive.tables(), &open)?;
         archive.hold(Arc::new(content));
         Ready { used, version }.look(&intake)
     }))

@@ -11,6 +11,7 @@ use super::find::Orders;
 use super::refused::Refusals;
 use super::settler::desks::Mailbox;
 use super::settler::{Held, Nudge, Nudged, Troubles};
+use super::signing::Names;
 use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::{
     BatchContent, BatchEntry, BatchPlan, ChannelState, Command, Control, Envelope, Exposure, Gauge,
@@ -53,6 +54,9 @@ pub struct Setup {
     pub archives: Option<PathBuf>,
     /// Where what a provider says by itself is handed in, if one is set up.
     pub mailbox: Option<Mailbox>,
+    /// Names, by a key of the engine, those of other nodes that may follow it: before it is in
+    /// force.
+    pub names: Option<Names>,
 }
 
 struct Inner {
@@ -478,6 +482,10 @@ impl Engine {
 
     pub(super) fn orders(&self) -> &Orders {
         &self.0.orders
+    }
+
+    pub(super) fn names(&self) -> Option<&Names> {
+        self.0.setup.names.as_ref()
     }
 
     pub(super) fn nudges(&self) -> &Nudge {

@@ -25,6 +25,7 @@ mod engine;
 mod evidence;
 mod filing;
 mod find;
+mod following;
 mod hooks;
 mod leaving;
 mod leftover;
@@ -51,6 +52,7 @@ pub use desk::{FileDesk, Folders};
 pub use engine::{Engine, Setup as EngineSetup};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};
 pub use find::{FindLegs, FindNext, FoundLeg, FoundLegs};
+pub use following::{Opener, OthersBatches};
 pub use hooks::{
     Courier, HookCounts, HookSettings, HookStanding, NotTested, Webhooks, paused_hooks,
 };
@@ -66,5 +68,6 @@ pub use schedule::{Board, Schedule, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
 pub use settler::{Desks, Held, Nudged, RESTORED, Settler, Troubles, desks};
 pub use signed::Signature;
-pub use signing::NotRotated;
+
+pub use signing::{Names, NotRotated};
 pub use statement::{Statement, StatementLine, StatementWindow, WantedStatement};

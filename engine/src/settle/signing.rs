@@ -19,6 +19,10 @@ pub(super) fn signed(intake: &Intake, engine_key: &EngineKey, statement: &Statem
     }
 }
 
+/// Names, by a key of the engine, those of other nodes that may follow it. With why it cannot be
+/// done now.
+pub type Names = Box<dyn Fn(&EngineKey, SignerKey) -> Result<(), String> + Send + Sync>;
+
 /// Why no new key comes into force.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRotated {
@@ -28,6 +32,9 @@ pub enum NotRotated {
     /// Its file.
     #[error(transparent)]
     Key(#[from] EngineKeyError),
+    /// The other nodes could not take over from it.
+    #[error("the keys of the other nodes cannot be named by the new one: {0}; try again later")]
+    NotNamed(String),
 }
 
 impl Engine {
@@ -64,6 +71,13 @@ impl Engine {
     async fn rotate(&self, caller: Caller, request: Request) -> Result<Lsn, NotRotated> {
         let network = self.network();
         let next = self.with_key(move |key| key.prepare(network)).await?;
+        let engine = self.clone();
+        let name = move || engine.names().map_or(Ok(()), |names| names(engine.key(), next.key));
+        let named = tokio::task::spawn_blocking(name).await;
+        if let Err(why) = named.expect("naming does not panic") {
+            self.with_key(EngineKey::discard).await?;
+            return Err(NotRotated::NotNamed(why));
+        }
         let wish = Wish::SetEngineKey { key: next.key, proof: next.signature };
         let told = self.tell(wish.by(caller, request)).await;
         match told {

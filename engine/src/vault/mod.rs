@@ -21,7 +21,7 @@ mod seal;
 
 pub use endpoints::{OpenEndpoint, SealedEndpoint};
 pub use open::{Shown, parties_of};
-pub use root::{FILE as ROOT_KEY_FILE, RootKey, RootKeyError};
+pub use root::{FILE as ROOT_KEY_FILE, META_CHECK as ROOT_KEY_CHECK, RootKey, RootKeyError};
 
 use crate::faults;
 use crate::journal::{JournalError, Table, Tables};

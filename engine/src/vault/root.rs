@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 pub const FILE: &str = "tallystick.root";
 /// Tells whether a root key is the one of a data directory, and nothing else of it.
 const CHECK_CONTEXT: &str = "tallystick 2026-11 root key check v1";
-const META_CHECK: &[u8] = b"root";
+/// By what a directory knows which root key it has.
+pub const META_CHECK: &[u8] = b"root";
 const MARK_CONTEXT: &str = "tallystick 2026-11 backup mark key v1";
 const WARN: &str = "others could have read every name and account of the ledger";
 

@@ -7,7 +7,7 @@ use super::message::{Messages, Unfinished};
 use super::open;
 use super::table::Guest;
 use super::wire::{Said, Wire};
-use super::{ConnectionId, Peer};
+use super::{ConnectionId, Peer, Routing};
 use crate::limits::{
     IDLE_MAX, KEEPALIVE_EVERY, KEEPALIVE_WAIT, LEAVE_WAIT, LOOK_EVERY, LOOK_LEAVING_EVERY,
     METADATA_BYTES_MAX, METADATA_BYTES_READ, REFUSAL_LARGE, STOP_WAIT_MILLIS,
@@ -26,7 +26,6 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::{Semaphore, watch};
 use tonic::body::Body;
 use tonic::codegen::Service as _;
-use tonic::service::Routes;
 use tonic::{Code, Status};
 
 /// What every HTTP/2 client sends first.
@@ -39,7 +38,7 @@ pub(super) async fn serve(
     wire: Wire,
     peer: Peer,
     guest: Guest,
-    routes: Routes,
+    routes: Routing,
     unfinished: Arc<Unfinished>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -140,7 +139,7 @@ impl Leaving {
 async fn answer(
     request: Request<Incoming>,
     guest: Guest,
-    mut routes: Routes,
+    routes: Routing,
     unfinished: Arc<Unfinished>,
     stopping: watch::Receiver<bool>,
 ) -> Result<Response<Answer>, Infallible> {
@@ -172,7 +171,7 @@ async fn answer(
         Body::new(messages.few(large))
     });
     request.extensions_mut().insert(id);
-    let Ok(response) = routes.call(request).await;
+    let Ok(response) = routes.now().call(request).await;
     if is_refusal(response.headers()) {
         guest.refused(1, stopping.clone()).await;
     }

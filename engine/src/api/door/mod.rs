@@ -37,11 +37,12 @@ use message::Unfinished;
 use rustix::process::{Resource, getrlimit};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use table::Table;
 use tokio::net::TcpSocket;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tonic::service::Routes;
 
 /// The number of a connection, among the extensions of every request that came on it. None is used
 /// twice in the life of a process.
@@ -61,7 +62,7 @@ pub struct Peer {
 /// What is served behind a door.
 pub enum Service {
     /// gRPC services.
-    Grpc(tonic::service::Routes),
+    Grpc(Routing),
     /// HTTP/1 with small bodies.
     Http(Arc<dyn Site>),
 }
@@ -77,8 +78,34 @@ pub struct Door {
 
 #[derive(Clone)]
 enum Behind {
-    Grpc(tonic::service::Routes, Arc<Unfinished>),
+    Grpc(Routing, Arc<Unfinished>),
     Http(Arc<dyn Site>),
+}
+
+/// gRPC services that may be others from one call to the next, while connections stay. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct Routing(Arc<RwLock<Routes>>);
+
+impl Routing {
+    /// These services.
+    #[must_use]
+    pub fn new(routes: Routes) -> Self {
+        Self(Arc::new(RwLock::new(routes.prepare())))
+    }
+
+    /// Others, for every call that begins from here on.
+    pub fn set(&self, routes: Routes) {
+        let routes = routes.prepare();
+        let before =
+            std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), routes);
+        // Not under the lock.
+        drop(before);
+    }
+
+    fn now(&self) -> Routes {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Door {
@@ -117,7 +144,7 @@ impl Door {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let (grpc, http) = connections(files);
         let (most, service) = match service(address) {
-            Service::Grpc(routes) => (grpc, Behind::Grpc(routes.prepare(), Arc::default())),
+            Service::Grpc(routes) => (grpc, Behind::Grpc(routes, Arc::default())),
             Service::Http(site) => (http, Behind::Http(site)),
         };
         Ok(Self { listener, address, service, keys, table: Arc::new(Table::new(most, origins)) })

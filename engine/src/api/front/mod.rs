@@ -13,9 +13,10 @@ use super::access::{Access, Refused};
 use super::backups::Backups;
 use super::door::{Answering, Asked, Keys, Peer, Site, Visits};
 use super::held::Edge;
+use super::standby::Standby;
 use super::x402::X402;
 use crate::limits::{METRICS_PAGES_MAX, METRICS_WAIT, WEBHOOK_RETRY_SECONDS};
-use crate::metrics::{INFO, Page, READY, STARTED};
+use crate::metrics::{DURABLE, INFO, Page, READY, STANDBY, STARTED};
 use crate::settle::{Board, Engine, Webhooks};
 use crate::types::{Digest, Timestamp, same_digest, token_digest};
 use axum::Router;
@@ -53,6 +54,8 @@ struct Inner {
 /// Where the engine stands.
 enum Stage {
     Starting,
+    /// Another node owns the journal.
+    Standby(Standby),
     Serving(Arc<Behind>),
     Stopping,
 }
@@ -127,6 +130,11 @@ impl Front {
         *self.0.token.write().unwrap_or_else(PoisonError::into_inner) = token.map(token_digest);
     }
 
+    /// The engine stands by.
+    pub fn standing_by(&self, standby: Standby) {
+        *self.stage() = Stage::Standby(standby);
+    }
+
     /// The engine serves.
     pub fn serving(&self, behind: Behind) {
         *self.stage() = Stage::Serving(Arc::new(behind));
@@ -160,19 +168,29 @@ impl Front {
         self.0.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn behind(&self) -> Result<Arc<Behind>, &'static str> {
+    fn behind(&self) -> Result<Arc<Behind>, String> {
         match &*self.stage() {
-            Stage::Starting => Err("starting: the journal is read"),
+            Stage::Starting => Err("starting: the journal is read".to_owned()),
+            Stage::Standby(standby) => Err(standby.words()),
             Stage::Serving(behind) => Ok(behind.clone()),
-            Stage::Stopping => Err("stopping: what was taken in is finished"),
+            Stage::Stopping => Err("stopping: what was taken in is finished".to_owned()),
+        }
+    }
+
+    fn standby(&self) -> Option<Standby> {
+        match &*self.stage() {
+            Stage::Standby(standby) => Some(standby.clone()),
+            Stage::Starting | Stage::Serving(_) | Stage::Stopping => None,
         }
     }
 
     /// Whether vouchers are taken; if not, why.
-    fn readiness(&self) -> Result<(), &'static str> {
+    fn readiness(&self) -> Result<(), String> {
         match self.behind()?.engine.room().low {
             false => Ok(()),
-            true => Err("the disk is nearly full: vouchers are refused until there is room"),
+            true => {
+                Err("the disk is nearly full: vouchers are refused until there is room".to_owned())
+            }
         }
     }
 
@@ -206,6 +224,11 @@ impl Front {
         page.put(&INFO, &[env!("CARGO_PKG_VERSION")], 1);
         page.put(&READY, &[], u8::from(self.readiness().is_ok()));
         page.put(&STARTED, &[], figures::unix(self.0.started_at.0));
+        let standby = self.standby();
+        page.put(&STANDBY, &[], u8::from(standby.is_some()));
+        if let Some(standby) = standby {
+            page.put(&DURABLE, &[], standby.told().position);
+        }
         system::put(&mut page);
         let complete = match self.behind() {
             Ok(behind) => {

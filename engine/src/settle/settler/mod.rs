@@ -23,6 +23,7 @@ use super::archive::NotLoaded;
 use super::engine::Engine;
 pub use desk::Desks;
 pub use files::Held;
+pub(super) use word::reference_name;
 
 /// The desks of all rails.
 pub mod desks {

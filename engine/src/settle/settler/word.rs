@@ -144,7 +144,7 @@ pub(super) fn bookings(leg: u32, held: Vec<(Way, String)>) -> impl Iterator<Item
 
 /// What a leg is kept under by its provider's reference, beside its key: no reference can be taken
 /// for a key.
-pub(super) fn reference_name(reference: &str) -> String {
+pub(in crate::settle) fn reference_name(reference: &str) -> String {
     format!("ref {reference}")
 }
 

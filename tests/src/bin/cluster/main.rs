@@ -1,6 +1,5 @@
-//! Kills engine and servers of a journal on a stream, again and again, under load, and compares
-//! what the engine holds with books of its own: `make cluster-chaos ROUNDS=N`. The last line is
-//! JSON.
+//! Kills nodes and servers of a journal on a stream, again and again, under load, and compares what
+//! the nodes hold with books of its own: `make cluster-chaos ROUNDS=N`. The last line is JSON.
 
 use clap::Parser;
 use rand::{RngExt as _, SeedableRng as _};
@@ -10,11 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tallystick_tests::nats::{Cluster, SERVERS};
-use tallystick_tests::onstream::{Key, Load, Owed, PAYEES, PAYERS, STREAM, held, owed, settings};
-use tallystick_tests::page::Page;
+use tallystick_tests::nodes::{Nodes, until_owned, until_ready};
+use tallystick_tests::onstream::{Key, Load, Owed, PAYEES, PAYERS, STREAM, held, owed};
+use tallystick_tests::wire::Window;
 use tallystick_tests::{Client, Engine, Launch, Signal, World, until};
 
-/// How long a server that is stopped stands still.
+/// How long a server, or an owner, that is stopped stands still.
 const STILL: Duration = Duration::from_secs(15);
 /// Frames that must be acked before and after each disturbance.
 const FRAMES: u64 = 20;
@@ -31,32 +31,67 @@ struct Args {
 }
 
 /// What is done to whom.
-const WAYS: [&str; 7] = ["engine", "leader", "both", "still", "wiped", "all", "two"];
+const WAYS: [&str; 8] = ["owner", "leader", "both", "paused", "still", "wiped", "all", "two"];
+/// The nodes.
+const NAMES: [&str; 2] = ["a", "b"];
 
 /// Everything that runs.
 struct Chaos {
     cluster: Cluster,
-    launch: Launch,
-    engine: Option<Engine>,
+    nodes: Nodes,
+    engines: [Option<Engine>; 2],
+    /// Which of them owns the journal.
+    owner: usize,
     client: Client,
     load: Load,
-    void: u64,
+    void: usize,
 }
 
 impl Chaos {
-    fn void(&self) -> u64 {
-        let engine = self.engine.as_ref().expect("one runs");
-        let http = engine.http().expect("it listens for HTTP");
-        self.void + Page::of(http).count("tallystick_journal_void_total")
+    fn engine(&self, n: usize) -> &Engine {
+        self.engines[n].as_ref().expect("it runs")
     }
 
-    async fn kill_engine(&mut self) {
-        self.void = self.void();
-        self.engine.take().expect("one runs").kill9();
-        let engine = self.launch.start();
-        self.client = Client::connect(&engine).await;
+    /// Void messages that a node has told of.
+    fn told_void(said: &str) -> usize {
+        said.matches("of the journal's stream is void").count()
+    }
+
+    /// The other node takes over.
+    async fn follows(&mut self) {
+        self.owner = 1 - self.owner;
+        until_owned(&[self.engine(self.owner)]);
+        self.client = Client::connect(self.engine(self.owner)).await;
         self.load.goes_to(&self.client);
-        self.engine = Some(engine);
+    }
+
+    /// Starts a node that has ended; it stands by.
+    fn start(&mut self, n: usize) {
+        self.engines[n] = Some(self.nodes.launch(NAMES[n]).start());
+    }
+
+    async fn kill_owner(&mut self) {
+        let killed = self.owner;
+        let engine = self.engines[killed].take().expect("it runs");
+        self.void += Self::told_void(&engine.stderr());
+        engine.kill9();
+        self.follows().await;
+        self.start(killed);
+    }
+
+    /// The owner stands still, and must never ack again.
+    async fn pause_owner(&mut self) {
+        let paused = self.owner;
+        let engine = self.engines[paused].take().expect("it runs");
+        engine.signal(Signal::STOP);
+        let since = Instant::now();
+        self.follows().await;
+        until("the owner stood still", || (since.elapsed() >= STILL).then_some(()));
+        engine.signal(Signal::CONT);
+        let ended = engine.ended();
+        assert_eq!(ended.status.code(), Some(4), "{}", ended.stderr);
+        self.void += Self::told_void(&ended.stderr);
+        self.start(paused);
     }
 
     fn kill_servers(&mut self, which: &[usize]) {
@@ -72,7 +107,8 @@ impl Chaos {
         let leader = self.cluster.leader(STREAM);
         let others: Vec<usize> = (0..SERVERS).filter(|n| *n != leader).collect();
         match way {
-            "engine" => self.kill_engine().await,
+            "owner" => self.kill_owner().await,
+            "paused" => self.pause_owner().await,
             "still" => {
                 self.cluster.signal(leader, Signal::STOP);
                 let since = Instant::now();
@@ -94,7 +130,7 @@ impl Chaos {
                     self.cluster.wipe(leader);
                 }
                 if one == "both" {
-                    self.kill_engine().await;
+                    self.kill_owner().await;
                 }
                 self.load.until_acked(FRAMES);
                 self.start_servers(&[leader]);
@@ -121,19 +157,21 @@ async fn main() {
     let args = Args::parse();
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let cluster = Cluster::start();
-    let launch = Launch::new(&scratch.path().join("data")).config(&settings(&cluster));
-    let launch = launch.args(&["--listen-http", "127.0.0.1:0", "--checkpoint-bytes", "1MiB"]);
-    let engine = launch.start();
-    let mut client = Client::connect(&engine).await;
+    let more = ["--listen-http", "127.0.0.1:0", "--checkpoint-bytes", "1MiB"];
+    let nodes = Nodes::new(&cluster).args(&more);
+    let first = nodes.launch(NAMES[0]).start();
+    let mut client = Client::connect(&first).await;
     let world = Arc::new(World::register(&mut client, PAYERS, PAYEES).await);
+    let engines = [Some(first), Some(nodes.launch(NAMES[1]).start())];
     let load = Load::start(&client, &world);
-    let mut chaos = Chaos { cluster, launch, engine: Some(engine), client, load, void: 0 };
+    let mut chaos = Chaos { cluster, nodes, engines, owner: 0, client, load, void: 0 };
     let (mut rng, mut outages) = (ChaCha8Rng::seed_from_u64(args.seed), Vec::new());
     for round in 0..args.rounds {
         // Each once, then as the dice fall.
         let n = usize::try_from(round).ok().filter(|n| *n < WAYS.len());
         let way = WAYS[n.unwrap_or_else(|| rng.random_range(0..WAYS.len()))];
         chaos.load.until_acked(FRAMES);
+        until_ready(&[chaos.engine(1 - chaos.owner)]);
         let _ = chaos.load.gap_ms();
         chaos.disturb(way).await;
         chaos.load.until_acked(FRAMES);
@@ -141,8 +179,25 @@ async fn main() {
         eprintln!("round {round}: {way}, no ack for {outage} ms");
         outages.push(outage);
     }
-    let void = chaos.void();
-    let Chaos { engine, mut client, load, cluster: _cluster, .. } = chaos;
+    let last = chaos.client.close_window().await.number;
+    chaos.load.until_acked(FRAMES);
+    until_ready(&[chaos.engine(1 - chaos.owner)]);
+    let (sealed, sums) = (chaos.client.windows().await, owed(&mut chaos.client, last).await);
+    // The other node has sealed them too.
+    chaos.engines[chaos.owner].take().expect("it runs").stop().await;
+    chaos.follows().await;
+    chaos.load.until_acked(FRAMES);
+    let again = chaos.client.windows().await;
+    let closed = |windows: &[Window]| -> Vec<(u64, Vec<u8>)> {
+        let closed = windows.iter().filter(|window| window.number <= last);
+        closed.map(|window| (window.number, window.root.to_vec())).collect()
+    };
+    let same = sums == owed(&mut chaos.client, last).await;
+    let roots = closed(&sealed) == closed(&again) && same;
+    for engine in chaos.engines.iter().flatten() {
+        chaos.void += Chaos::told_void(&engine.stderr());
+    }
+    let Chaos { engines, mut client, load, cluster: _cluster, void, .. } = chaos;
     let frames = load.acked();
     let books = load.end().await;
     let totals = held(&mut client, &world, &books.sent).await;
@@ -155,9 +210,9 @@ async fn main() {
     let line = serde_json::json!({
         "rounds": args.rounds, "acked": frames * u64::try_from(totals.len()).expect("few"), "lost": lost,
         "doubled": doubled, "void": void, "outage_p50_ms": outages.get(outages.len() / 2),
-        "outage_max_ms": outages.last(), "owed_equal": same,
+        "outage_max_ms": outages.last(), "roots_equal": roots, "owed_equal": same,
     });
-    drop(engine);
+    drop(engines);
     println!("{line}");
-    assert!(lost == 0 && doubled == 0 && void == 0 && same, "{line}");
+    assert!(lost == 0 && doubled == 0 && void == 0 && roots && same, "{line}");
 }

@@ -1,7 +1,7 @@
 //! Real sockets on loopback, certificates made for the test, and the client that everybody has.
 
 use super::*;
-use crate::api::door::{Door, Origins, Peer, Service};
+use crate::api::door::{Door, Origins, Peer, Routing, Service};
 use axum::Extension;
 use axum::routing::get;
 use rcgen::{
@@ -92,7 +92,7 @@ async fn a_call_over_grpc_carries_its_clients_address_and_certificate() {
         Ok(request)
     };
     let service = tonic::service::interceptor::InterceptedService::new(health, see);
-    let service = Service::Grpc(Routes::new(service));
+    let service = Service::Grpc(Routing::new(Routes::new(service)));
     let keys = files.keys(Protocol::Grpc);
     let door = Door::open("127.0.0.1:0".parse().unwrap(), service, Some(keys), Origins::new(None))
         .unwrap();
