@@ -20,6 +20,7 @@ FLIP := $(TARGET)/release/tallystick-flip
 LARGE := $(TARGET)/release/tallystick-large
 AGE := $(TARGET)/release/tallystick-age
 SIM := $(TARGET)/release/tallystick-sim
+STREAM_SIM := $(TARGET)/release/tallystick-stream-sim
 # Vouchers that the demo signs and clears.
 DEMO_VOUCHERS ?= 1000000
 DEMO_DIR ?= target/demo
@@ -185,10 +186,12 @@ cluster-chaos: setup binaries ## Two nodes on three NATS servers: ROUNDS kills o
 	@tests/nats/setup >/dev/null
 	@$(CLUSTER) --rounds $(ROUNDS) --seed $(SEED)
 
-sim: setup binaries ## Simulate the core over SEEDS seeds: crashes everywhere, against a model
+sim: setup binaries ## Simulate core, and owners of a stream, over SEEDS seeds: crashes everywhere, against models
+	@$(STREAM_SIM) --seeds $(SEEDS) --seed $(SEED) $(if $(TWICE),--twice)
 	@$(SIM) --seeds $(SEEDS) --seed $(SEED) $(if $(TWICE),--twice) $(if $(TRACE),--trace)
 
 sim-canary: setup faults ## The same with planted bugs: each must be caught
+	@$(STREAM_SIM)-canary --seeds $(CANARY_SEEDS)
 	@$(SIM)-canary --seeds $(CANARY_SEEDS)
 
 flip: setup binaries ## Flip POSITIONS bits of a data directory and an export; each must be noticed
@@ -328,7 +331,8 @@ clean-demo: ## Remove what the demo left
 # itself is compiled again, once for both.
 faults: binaries
 	$(CARGO) build --release --locked --workspace --bin tallystick-faults \
-	  --bin tallystick-sim-canary --features tallystick/faults,tallystick-sim/canary
+	  --bin tallystick-sim-canary --bin tallystick-stream-sim-canary \
+	  --features tallystick/faults,tallystick-sim/canary,tallystick-stream-sim/canary
 
 binaries: rocksdb
 	$(CARGO) build --release --locked --workspace --bins

@@ -27,8 +27,10 @@ mod message;
 mod monitor;
 mod opening;
 mod owner;
+mod real;
 mod settings;
 mod trying;
+mod wire;
 
 pub use ahead::join;
 pub use beside::Beside;
@@ -38,12 +40,13 @@ pub use doctor::{Seen, examine};
 pub use error::StreamError;
 pub use fold::{Broken, Stand, Took, Void};
 pub use lease::{Candidate, Holder, Lease, Who, lease};
-pub use link::Link;
+pub use link::{Link, Sent};
 pub use log::StreamLog;
 pub use message::{Kind, Message};
 pub use opening::{Followed, Start, follow, open};
 pub use owner::Owner;
 pub use settings::{Settings, Tls};
+pub use wire::{VisitMessage, Wire};
 
 /// The stream as the engine makes it.
 #[must_use]

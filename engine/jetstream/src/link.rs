@@ -10,6 +10,7 @@ use super::limits::{
 };
 use super::message::Message;
 use super::settings::Settings;
+use super::wire::VisitMessage;
 use async_nats::jetstream::context::{
     Context, ContextBuilder, GetStreamErrorKind, PublishErrorKind,
 };
@@ -27,9 +28,6 @@ use tallystick_journal::LogVitals;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-/// What is done with a message, by its number.
-type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StreamError> + 'a;
-
 /// The error code of a stream that is not there.
 const NO_STREAM: u64 = 10_059;
 /// The key of the epoch in its bucket.
@@ -37,7 +35,7 @@ const EPOCH: &str = "epoch";
 
 /// What came of an append.
 #[derive(Debug)]
-pub(super) enum Sent {
+pub enum Sent {
     /// It is this message.
     At {
         /// Its sequence.
@@ -281,7 +279,7 @@ impl Link {
         stand: Stand,
         to: u64,
         patience: Duration,
-        visit: &mut Visit<'_>,
+        visit: &mut VisitMessage<'_>,
     ) -> Result<(), StreamError> {
         if to <= stand.seq {
             return Ok(());

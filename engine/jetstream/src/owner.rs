@@ -1,17 +1,18 @@
 //! Who may write: claim, open, append one message at a time, and find out what became of one whose
 //! fate is not known. `docs/CLUSTER.md` says why each step is there.
 
-use super::copy;
 use super::error::StreamError;
 use super::fold::{Broken, Stand, Took, Void};
 use super::limits::{HOLE_WAIT, LOST_WAIT, NAME_BYTES_MAX, READ_WAIT};
 use super::link::{Link, Sent};
 use super::message::{Kind, seal};
 use super::trying::Trying;
+use super::wire::Wire;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 use tallystick_journal::{Framed, Tail};
+use tallystick_ledger::canary::{Bug, planted};
 use tallystick_ledger::types::{Digest, Lsn};
 
 /// Takes the records of others, as they are found in the stream.
@@ -22,7 +23,7 @@ pub type See<'a> = dyn FnMut(u64, &Stand, &Took<'_>) + 'a;
 
 /// The owner of a stream, as far as it knows.
 pub struct Owner {
-    link: Arc<Link>,
+    link: Arc<dyn Wire>,
     subject: String,
     stand: Stand,
     epoch: u64,
@@ -39,7 +40,7 @@ impl Owner {
     /// # Errors
     /// `StreamError`; `Fenced` when another one claimed it meanwhile.
     pub fn claim(
-        link: Arc<Link>,
+        link: Arc<dyn Wire>,
         subject: &str,
         stand: Stand,
         name: &str,
@@ -54,10 +55,10 @@ impl Owner {
             given_up: Vec::new(),
             fenced_by: None,
         };
-        let mut trying = Trying::new();
+        let mut trying = Trying::new(&*owner.link);
         loop {
             let (claimed, digest) = owner.try_claim(&name, &mut trying)?;
-            owner.link.vitals.wait(0);
+            owner.link.vitals().wait(0);
             if owner.see_to(claimed, digest, see)? {
                 return Ok(owner);
             }
@@ -72,7 +73,7 @@ impl Owner {
             // One whose fate is unknown is never sent again: a later one takes its place.
             self.epoch = self.link.raise_epoch(self.stand.epoch.max(self.epoch), name)?;
             // No two claims are the same bytes.
-            let body = format!("{name} {}", copy::drawn()?);
+            let body = format!("{name} {}", self.link.drawn()?);
             let none = Digest([0; 32]);
             let (claim, digest) = seal(Kind::Claim, self.epoch, none, &[body.as_bytes()]);
             match self.link.append(&self.subject, claim, None) {
@@ -81,7 +82,7 @@ impl Owner {
                     return Err(StreamError::Strange { got: seq, expected: seq, duplicate });
                 }
                 Sent::Moved { .. } => {}
-                Sent::Unknown { why, silent } => trying.wait(&self.link, &why, silent)?,
+                Sent::Unknown { why, silent } => trying.wait(&*self.link, &why, silent)?,
             }
             self.given_up.push(self.epoch);
         }
@@ -92,13 +93,16 @@ impl Owner {
     fn see_to(&mut self, to: u64, own: Digest, see: &mut See<'_>) -> Result<bool, StreamError> {
         let (link, stand, given_up) = (self.link.clone(), &mut self.stand, &self.given_up);
         let (mut last, mut is_own) = (String::new(), false);
+        if planted(Bug::ClaimUnread) {
+            stand.seq = to - 1;
+        }
         link.read(*stand, to, HOLE_WAIT, &mut |seq, bytes| {
             let took = stand.take(seq, bytes)?;
             is_own = matches!(took, Took::Claim(_)) && stand.last == own;
             match &took {
                 Took::Claim(by) => last = String::from_utf8_lossy(by).into_owned(),
                 Took::Void(Void::Late { epoch }) if given_up.contains(epoch) => {}
-                Took::Void(why) => void(&link, seq, *why),
+                Took::Void(why) => passed_over(&*link, seq, *why),
                 Took::Group(_) | Took::Passed => {}
             }
             see(seq, stand, &took);
@@ -158,15 +162,15 @@ impl Owner {
     ) -> Result<(), StreamError> {
         self.check_owns("")?;
         // Over all that is tried: one that is refused each time, and its place taken, ends as well.
-        let mut trying = Trying::new();
+        let mut trying = Trying::new(&*self.link);
         loop {
             let (message, digest) = seal(kind, self.epoch, self.stand.chain, parts);
             self.link.check_takes(message.len())?;
             if self.try_append(message, digest, end, &mut trying)? {
-                self.link.vitals.wait(0);
+                self.link.vitals().wait(0);
                 return Ok(());
             }
-            trying.wait(&self.link, "it is not there, and is sent again", false)?;
+            trying.wait(&*self.link, "it is not there, and is sent again", false)?;
         }
     }
 
@@ -187,7 +191,7 @@ impl Owner {
             Sent::Moved { .. } => self.settle_own(digest, trying),
             Sent::Unknown { why, silent } => {
                 tracing::warn!(%why, "an append's fate is not known; finding it out");
-                self.link.vitals.count_unsettled();
+                self.link.vitals().count_unsettled();
                 self.link.pause(silent);
                 self.settle_own(digest, trying)
             }
@@ -219,8 +223,8 @@ impl Owner {
     /// # Errors
     /// As for `append_group`.
     pub fn settle(&mut self, found: &mut Found<'_>) -> Result<(), StreamError> {
-        self.settle_with(None, found, &mut Trying::new())?;
-        self.link.vitals.wait(0);
+        self.settle_with(None, found, &mut Trying::new(&*self.link))?;
+        self.link.vitals().wait(0);
         Ok(())
     }
 
@@ -247,26 +251,26 @@ impl Owner {
                     self.check_owns(&fate.by)?;
                     if let Err(error) = read {
                         let why = self.not_there_yet(error, &mut hole)?;
-                        trying.wait(&self.link, &why, false)?;
+                        trying.wait(&*self.link, &why, false)?;
                     } else if fate.counted {
                         return Ok(fate.own);
                     }
                 }
                 Sent::Moved { last } if last < self.stand.seq => {
                     // A leader that was just elected may not have all of it at hand yet.
-                    let since = *short.get_or_insert_with(Instant::now);
-                    if since.elapsed() > LOST_WAIT {
-                        let stream = self.link.settings().stream.clone();
+                    let since = *short.get_or_insert_with(|| self.link.now());
+                    if self.link.now() - since > LOST_WAIT {
+                        let stream = self.link.stream().to_owned();
                         return Err(StreamError::Lost { stream, last, acked: self.stand.seq });
                     }
                     trying.wait(
-                        &self.link,
+                        &*self.link,
                         "the stream seems to end before what was acked",
                         true,
                     )?;
                 }
-                Sent::Moved { .. } => trying.wait(&self.link, "the servers do not agree", true)?,
-                Sent::Unknown { why, silent } => trying.wait(&self.link, &why, silent)?,
+                Sent::Moved { .. } => trying.wait(&*self.link, "the servers do not agree", true)?,
+                Sent::Unknown { why, silent } => trying.wait(&*self.link, &why, silent)?,
             }
         }
     }
@@ -276,22 +280,20 @@ impl Owner {
     fn not_there_yet(
         &self,
         error: StreamError,
-        hole: &mut Option<(u64, Instant)>,
+        hole: &mut Option<(u64, Duration)>,
     ) -> Result<String, StreamError> {
         if let StreamError::NoAnswer { .. } = error {
             return Ok(error.to_string());
         }
         let StreamError::Broken(Broken::Hole { seq, .. }) = error else { return Err(error) };
-        // Where nobody describes the stream, nobody has called it stored.
-        let stored = self.link.try_info().ok().flatten();
-        let stored = stored.map_or(0, |info| info.state.last_sequence);
-        if stored < seq {
+        if self.link.stored().is_none_or(|stored| stored < seq) {
             *hole = None;
             return Ok(format!("message {seq} is proposed, and no quorum has it"));
         }
-        let (_, since) = hole.filter(|(of, _)| *of == seq).unwrap_or((seq, Instant::now()));
+        let now = self.link.now();
+        let (_, since) = hole.filter(|(of, _)| *of == seq).unwrap_or((seq, now));
         *hole = Some((seq, since));
-        match since.elapsed() > HOLE_WAIT {
+        match now - since > HOLE_WAIT {
             true => Err(error),
             false => Ok(format!("message {seq} is not found")),
         }
@@ -325,7 +327,7 @@ impl Owner {
                 Took::Passed => fate.counted = true,
                 // One's own claim, which was given up, and came late.
                 Took::Void(Void::Late { epoch }) if given_up.contains(&epoch) => {}
-                Took::Void(why) => void(&link, seq, why),
+                Took::Void(why) => passed_over(&*link, seq, why),
             }
             fate.own |= is_own;
             Ok(())
@@ -335,6 +337,9 @@ impl Owner {
     /// Whether it owns the stream as far as it has read. One that does not could append behind what
     /// it has read, and would be acked what no reader counts.
     fn check_owns(&mut self, by: &str) -> Result<(), StreamError> {
+        if planted(Bug::StreamUnfenced) {
+            return Ok(());
+        }
         if self.stand.epoch != self.epoch {
             self.fenced_by.get_or_insert_with(|| by.to_owned());
         }
@@ -357,9 +362,14 @@ struct Fate {
 
 /// Counts a message that does not count, and says so.
 pub(super) fn void(link: &Link, seq: u64, why: Void) {
-    link.vitals.count_void();
+    passed_over(link, seq, why);
+}
+
+fn passed_over(link: &dyn Wire, seq: u64, why: Void) {
+    link.vitals().count_void();
     tracing::error!(
-        seq, stream = %link.settings().stream,
+        seq,
+        stream = link.stream(),
         "a message of the journal's stream is void: {why}. No money depends on it; but somebody who does not own the \
          stream writes into it: find out who"
     );

@@ -1,9 +1,9 @@
 //! Planted bugs: what the simulator must catch, or it proves nothing.
 //!
-//! Compiled in only with the cargo feature `canary`, that is, into the program
-//! `tallystick-sim-canary`, never into `tallystick`: without the feature `planted` is false where
-//! it is called, and its callers compile to what they would be without it. Owns the list; each bug
-//! stands where it would be made.
+//! Compiled in only with the cargo feature `canary`, that is, into the programs
+//! `tallystick-sim-canary` and `tallystick-stream-sim-canary`, never into `tallystick`: without the
+//! feature `planted` is false where it is called, and its callers compile to what they would be
+//! without it. Owns the list; each bug stands where it would be made.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -95,10 +95,14 @@ pub enum Bug {
     /// A start does not find out what became of payments that were under way: whoever brings the
     /// same voucher later is charged, and both are told that they were.
     ChargedTwice = 42,
+    /// An owner of the journal's stream that has read another one's claim appends behind it.
+    StreamUnfenced = 51,
+    /// Who claims the journal's stream goes on without what came up to its claim.
+    ClaimUnread = 52,
 }
 
 impl Bug {
-    /// Every bug.
+    /// Every bug of one machine.
     pub const ALL: [Self; 38] = [
         Self::CreditTotal,
         Self::CutTakesNext,
@@ -139,6 +143,9 @@ impl Bug {
         Self::ChargedTwice,
         Self::TreeOfTheFirst,
     ];
+
+    /// Those of the journal's stream: what catches them is the simulator of its protocol.
+    pub const OF_STREAM: [Self; 2] = [Self::StreamUnfenced, Self::ClaimUnread];
 
     /// Its name.
     #[must_use]
@@ -182,6 +189,8 @@ impl Bug {
             Self::UnownedKeyCounts => "unowned-key-counts",
             Self::ChargedTwice => "charged-twice",
             Self::TreeOfTheFirst => "tree-of-the-first",
+            Self::StreamUnfenced => "stream-unfenced",
+            Self::ClaimUnread => "claim-unread",
         }
     }
 }

@@ -204,7 +204,7 @@ impl Line {
         by: &str,
         take: &mut Take<'_>,
     ) -> Result<(), StreamError> {
-        let (subject, mut trying) = (self.cuts(), Trying::new());
+        let (subject, mut trying) = (self.cuts(), Trying::new(&*self.link));
         let cut = seal(Kind::Cut, epoch, &subject, by.as_bytes());
         let seq = loop {
             // One that lands twice, or late, cuts nobody off but who wrote before.
@@ -214,7 +214,7 @@ impl Line {
                     return Err(StreamError::Strange { got: seq, expected: seq, duplicate });
                 }
                 Sent::Moved { .. } => {}
-                Sent::Unknown { why, silent } => trying.wait(&self.link, &why, silent)?,
+                Sent::Unknown { why, silent } => trying.wait(&*self.link, &why, silent)?,
             }
         };
         self.link.vitals.wait(0);
@@ -263,7 +263,7 @@ impl Line {
         own: u64,
         messages: &[Sending],
     ) -> Result<(), StreamError> {
-        let (mut trying, mut short) = (Trying::new(), None);
+        let (mut trying, mut short) = (Trying::new(&*self.link), None);
         let last_of = |place: &Place| place.at + messages.len() as u64;
         let largest = messages.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
         loop {
@@ -299,7 +299,7 @@ impl Line {
                 }
                 Sent::Unknown { why, silent } => (why, silent),
             };
-            trying.wait(&self.link, &why.0, why.1)?;
+            trying.wait(&*self.link, &why.0, why.1)?;
         }
         self.link.vitals.wait(0);
         Ok(())

@@ -312,12 +312,12 @@ impl Beside {
         let line = &self.keys;
         let (epoch, subject) = (line.own(place)?, subject(&line.begin, table, key));
         self.hand().forget(table, key);
-        let mut trying = Trying::new();
+        let mut trying = Trying::new(&*self.link);
         loop {
             let live = match line.link.last_under(&line.stream, &subject) {
                 Ok(live) => live,
                 Err(why) => {
-                    trying.wait(&line.link, &why, false)?;
+                    trying.wait(&*line.link, &why, false)?;
                     continue;
                 }
             };
@@ -335,7 +335,7 @@ impl Beside {
             let sealed = seal(Kind::Destroying, epoch, &about, &[]);
             line.append(place, &[(about, sealed)])?;
             if let Err(why) = line.link.erase(&line.stream, live.seq) {
-                trying.wait(&line.link, &why, false)?;
+                trying.wait(&*line.link, &why, false)?;
             }
         }
         line.link.vitals.wait(0);
