@@ -60,7 +60,9 @@ pub const MONITOR_WAIT: Duration = Duration::from_secs(5);
 /// message is, so their bytes are bounded too.
 pub const BESIDE_READ: usize = 256;
 /// Messages that are appended together: servers take a thousand at most.
-pub const BESIDE_BATCH: usize = 500;
+pub const BESIDE_BATCH: usize = 200;
+/// How much longer an append may take with each message that it has.
+pub const BESIDE_WAIT: Duration = Duration::from_millis(20);
 /// After so many appends the place in such a stream is noted: a start reads from there.
 pub const BESIDE_NOTE_EVERY: u32 = 256;
 /// How long lists of changes are kept: what they are of counts for two days at most.

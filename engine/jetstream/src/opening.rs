@@ -139,7 +139,9 @@ impl Followed {
         let stand = noted.unwrap_or(Stand::START);
         let opened = (stand.epoch, String::new());
         let told = Told { there: stand.tail, unlinked: (0, 0), claimed_by: String::new(), opened };
-        let beside = Arc::new(Beside::new(link.clone(), tables.clone())?);
+        // A connection of its own: each goes to another server when it waits for an answer.
+        let own = Arc::new(Link::connect(link.settings())?);
+        let beside = Arc::new(Beside::new(own, tables.clone())?);
         let noted = Arc::new(Mutex::new(stand));
         let subject = String::new();
         let joined = false;
@@ -198,7 +200,7 @@ impl Followed {
         }
         self.judge(&stand)?;
         self.fill(last)?;
-        self.beside.follow()
+        self.beside.catch_up()
     }
 
     /// Reads on, up to and with message `to`, and takes in what it tells.
@@ -231,6 +233,8 @@ impl Followed {
     /// As for `open`.
     pub fn claim(mut self) -> Result<Journal<StreamLog>, StreamError> {
         let node = copy::node(&*self.tables)?;
+        // Asked before anybody is disturbed.
+        self.beside.check_may_take(self.wrote_last()?)?;
         let (told, end) = (&mut self.told, self.end);
         let mut see = |seq: u64, stand: &Stand, took: &Took<'_>| told.see(end, seq, stand, took);
         let link = self.link.clone();
@@ -261,9 +265,10 @@ impl Followed {
     /// asked of one that was judged.
     fn wrote_last(&self) -> Result<bool, StreamError> {
         let restored = copy::new_restore(&*self.tables)?.is_some();
+        // Noted before it is opened, and after it was put there: a higher note says nothing.
         let own = copy::opened(&*self.tables)?;
         let alone = self.start.take_over && !self.joined;
-        Ok(restored || alone || self.told.opened.0 <= own)
+        Ok(restored || alone || self.told.opened.0 == own)
     }
 
     /// Whether the stream is the one of which this directory is a copy.

@@ -191,8 +191,9 @@ fn a_leader_that_is_killed_between_put_and_sync_loses_nothing() {
 fn nothing_is_synced_without_a_quorum() {
     let mut cluster = Cluster::start();
     let (settings, dirs) = (settings(&cluster), [folder(), folder()]);
-    let Journal { log, tables } = try_open(&settings, dirs[0].path(), CREATE).unwrap();
-    let vitals = tallystick_journal::Log::vitals(&log).unwrap();
+    let followed = follow(&settings, rocks::open(dirs[0].path()).unwrap(), CREATE).unwrap();
+    let vitals = followed.beside().vitals();
+    let tables = followed.claim().unwrap().tables;
     let dead = [0, 1];
     dead.iter().for_each(|n| cluster.kill9(*n));
     for table in [Table::Calls, Table::Payments] {
@@ -228,6 +229,23 @@ fn below(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let files = |path: PathBuf| if path.is_dir() { below(&path) } else { vec![path] };
     entries.flat_map(|of| files(of.path())).collect()
+}
+
+/// A node that was off meanwhile reads the new key alone, and no word of the old one's end.
+#[test]
+fn a_node_that_was_off_while_a_page_was_destroyed_and_came_back_holds_nothing_of_it() {
+    let cluster = Cluster::start();
+    let (settings, dirs) = (settings(&cluster), [folder(), folder()]);
+    let tables = owner_of_new(&settings, dirs[0].path());
+    let secret: Vec<u8> = (0..48u8).map(|n| n.wrapping_mul(41) ^ 0x3c).collect();
+    put(&*tables, Table::PartyKeys, &[1, 7], &secret);
+    drop(standby(&settings, dirs[1].path()));
+    assert!(!holding(dirs[1].path(), &secret).is_empty(), "it was there");
+    tables.destroy(Table::PartyKeys, &[1, 7]).unwrap();
+    put(&*tables, Table::PartyKeys, &[1, 7], b"another key");
+    let back = standby(&settings, dirs[1].path());
+    assert_eq!(all(&**back.beside()), all(&*tables));
+    assert_eq!(holding(dirs[1].path(), &secret), Vec::<PathBuf>::new());
 }
 
 /// What the servers' own log of the stream holds of it goes when that log is cut, some minutes

@@ -11,8 +11,8 @@
 //! | 16 | 32 | digest: BLAKE3 of bytes 0..16, the subject's length u32, the subject, and the body |
 //!
 //! The body of a cut is its writer's name, of a page the page, of changes one change behind the
-//! other: 1, length of the key u32, length of the page u32, key, page; or 2, two lengths u32, and the
-//! keys from which and up to which pages are removed. The others have none.
+//! other: 1, length of the key u32, length of the page u32, key, page; or 2, two lengths u32, and
+//! the keys from which and up to which pages are removed. The others have none.
 
 use bytes::Bytes;
 use tallystick_journal::Table;

@@ -110,6 +110,12 @@ impl Line {
         Ok(info.map(|info| (info.state.first_sequence, info.state.last_sequence)))
     }
 
+    /// The same, asked once.
+    pub fn try_range(&self) -> Result<Option<(u64, u64)>, StreamError> {
+        let info = self.link.try_info_of(&self.stream)?;
+        Ok(info.map(|info| (info.state.first_sequence, info.state.last_sequence)))
+    }
+
     /// Reads on up to message `to`, and what is there behind it of the same answer.
     pub fn read_to(
         &self,
@@ -147,7 +153,7 @@ impl Line {
                 });
             }
             if self.whole
-                && let Some((first, _)) = self.range()?
+                && let Some((first, _)) = self.try_range()?
                 && first > place.at + 1
             {
                 take(Came::Anew)?;

@@ -59,8 +59,8 @@ fn config(line: &Line) -> Config {
     }
 }
 
-/// The stream is there and fit; where it is not there, it is made by who may fill it. Whether it was
-/// made.
+/// The stream is there and fit; where it is not there, it is made by who may fill it. Whether it
+/// was made.
 ///
 /// # Errors
 /// `NotFilled`, `Unfit`.
@@ -75,7 +75,7 @@ pub(super) fn sure(line: &Line, place: &mut Place, may_fill: bool) -> Result<boo
             tracing::warn!(stream = %line.stream, "it is not there any more, and is made and filled anew");
             *place = Place::start();
         }
-        line.link.make(config(line))?;
+        line.link.make(&config(line))?;
         info = line.link.info_of(&line.stream)?;
     }
     let stream = line.stream.clone();

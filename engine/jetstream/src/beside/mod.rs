@@ -1,7 +1,7 @@
 //! What follows from no record, and a successor needs: kept by the servers beside the journal, with
 //! a copy in the local tables, from which everything is read.
 //!
-//! Two streams. The **keys** (a bucket, `STREAM-beside`) hold the last page of each key, one message
+//! Two streams. The **keys** (a bucket, `STREAM-beside`) hold the last page of each key, a message
 //! each, so that one can be erased: keys of names, bytes of calls, some entries of `Meta`. What is
 //! **passing** (`STREAM-passing`) is lists of changes, one message a sync, which go by their age:
 //! payments, which count for two days.
@@ -28,7 +28,7 @@ use line::{Came, Line};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use tallystick_journal::{JournalError, Table, Tables, VisitPage};
+use tallystick_journal::{JournalError, LogVitals, Table, Tables, VisitPage};
 
 /// What is called when an append has failed for good.
 type Failed = fn(&JournalError);
@@ -70,8 +70,14 @@ impl Beside {
         let _ = self.failed.set(failed);
     }
 
+    /// What is counted of its appends.
+    #[must_use]
+    pub fn vitals(&self) -> Arc<LogVitals> {
+        self.link.vitals.clone()
+    }
+
     /// Copies into the local tables all that has come since the last time. Called as often as one
-    /// likes; an owner has all of it.
+    /// likes; an owner has all of it. Asks the servers once, for as long as one request may take.
     ///
     /// # Errors
     /// `StreamError` of reading; `Copy` of the local tables.
@@ -81,7 +87,7 @@ impl Beside {
         }
         for line in [&self.keys, &self.passing] {
             let mut place = line.place();
-            let last = line.range()?.map_or(0, |(_, last)| last);
+            let last = line.try_range()?.map_or(0, |(_, last)| last);
             if last > place.at {
                 self.read_to(line, &mut place, last)?;
             }
@@ -89,10 +95,31 @@ impl Beside {
         Ok(())
     }
 
+    /// The same, for as long as a start waits for servers.
+    ///
+    /// # Errors
+    /// As for `follow`.
+    pub fn catch_up(&self) -> Result<(), StreamError> {
+        [&self.keys, &self.passing].iter().try_for_each(|line| line.range().map(drop))?;
+        self.follow()
+    }
+
+    /// Whether `take` would be refused because nobody has put there yet what an owner keeps: asked
+    /// before anything is claimed, behind `follow`.
+    ///
+    /// # Errors
+    /// `NotFilled`.
+    pub fn check_may_take(&self, wrote_last: bool) -> Result<(), StreamError> {
+        match wrote_last || self.keys.place().filled {
+            true => Ok(()),
+            false => Err(StreamError::NotFilled { bucket: make::bucket(&self.link) }),
+        }
+    }
+
     /// Cuts off the owner before, copies all that it has put there, and may write from then on, in
-    /// `epoch`. Called behind the claim of the journal's stream. `wrote_last`: this directory is the
-    /// one that wrote the journal last, or it is a new one; so it holds all that was kept before
-    /// there were these streams, and puts it there.
+    /// `epoch`. Called behind the claim of the journal's stream. `wrote_last`: this directory is
+    /// the one that wrote the journal last, or it is a new one; so it holds all that was kept
+    /// before there were these streams, and puts it there.
     ///
     /// # Errors
     /// `NotFilled`, `Fenced`, `Lost`, `Unfit`, and those of reading and appending.
@@ -195,7 +222,7 @@ impl Beside {
         tables.insert(table);
         let local = &self.local;
         let done = match message.kind {
-            Kind::Page => local.put(table, &key, message.body),
+            Kind::Page => self.came_page(table, &key, message.body),
             Kind::Destroyed => local.sync(table).and_then(|()| match local.get(table, &key)? {
                 // It went before this directory began to read.
                 None if fresh => Ok(()),
@@ -204,6 +231,18 @@ impl Beside {
             _ => local.remove(table, &key, &hand::behind(&key)),
         };
         done.map_err(StreamError::Copy)
+    }
+
+    /// Puts a page that has come. Another one that it takes the place of may have been destroyed in
+    /// between: the word of it is displaced, too.
+    fn came_page(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError> {
+        if table == Table::PartyKeys {
+            self.local.sync(table)?;
+            if self.local.get(table, key)?.is_some_and(|held| held != page) {
+                self.local.destroy(table, key)?;
+            }
+        }
+        self.local.put(table, key, page)
     }
 
     fn change(&self, table: Table, changes: &[Change]) -> Result<(), JournalError> {

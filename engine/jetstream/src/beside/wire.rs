@@ -3,7 +3,9 @@
 
 use super::super::copy;
 use super::super::error::StreamError;
-use super::super::limits::{ACK_WAIT, API_WAIT, BESIDE_READ, MESSAGE_BYTES_MAX};
+use super::super::limits::{
+    ACK_WAIT, API_WAIT, BESIDE_READ, BESIDE_WAIT, MESSAGE_BYTES_MAX, START_WAIT,
+};
 use super::super::link::{Link, Sent, last_in, why};
 use async_nats::header::{
     HeaderMap, NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SEQUENCE,
@@ -12,6 +14,7 @@ use async_nats::header::{
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind};
 use bytes::Bytes;
 use serde_json::Value;
+use std::time::Instant;
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 
@@ -42,7 +45,9 @@ impl Link {
         if self.client.connection_state() != async_nats::connection::State::Connected {
             return Sent::Unknown { why: "there is no connection".into(), silent: false };
         }
-        let sent = async { timeout(ACK_WAIT, self.batch(messages, expected)).await };
+        // Each of them is synced.
+        let patience = ACK_WAIT + BESIDE_WAIT * u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        let sent = async { timeout(patience, self.batch(messages, expected)).await };
         match self.wait(sent) {
             Ok(Ok(said)) => judged(&said, messages.len()),
             Ok(Err(why)) => Sent::Unknown { why, silent: false },
@@ -146,11 +151,18 @@ impl Link {
         })
     }
 
-    /// Makes a stream.
-    pub(super) fn make(&self, config: Config) -> Result<(), StreamError> {
-        let what = format!("stream {}: it cannot be made", config.name);
-        let made = self.wait(self.api.create_stream(config));
-        made.map(drop).map_err(|error| StreamError::Request { what, why: why(&error) })
+    /// Makes a stream. Where servers have just come up, one of them may be none yet to the others.
+    pub(super) fn make(&self, config: &Config) -> Result<(), StreamError> {
+        let deadline = Instant::now() + START_WAIT;
+        loop {
+            let made = self.wait(self.api.create_stream(config.clone()));
+            let Err(error) = made else { return Ok(()) };
+            if Instant::now() > deadline {
+                let what = format!("stream {}: it cannot be made", config.name);
+                return Err(StreamError::Request { what, why: why(&error) });
+            }
+            self.pause(false);
+        }
     }
 }
 
