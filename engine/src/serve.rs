@@ -80,7 +80,11 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     let genesis = || (Genesis { network, lifetime_seconds_max: lifetime }, pipeline::now());
     let opened = match stream {
         None => Some(store::open(config, genesis)?),
-        Some(settings) => store::take_part(config, &settings, &doors, genesis)?,
+        Some(settings) => {
+            // What cannot be opened is found before the journal is anybody else's no more.
+            drop(open_desks(&config.rail, &clearing, &config.data_dir)?);
+            store::take_part(config, &settings, &doors, genesis)?
+        }
     };
     let Some(Store { journal, epoch, new, recovered, vault, owned }) = opened else {
         doors.close();
@@ -115,8 +119,8 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     let (secret, mailbox) = hooks.unzip();
     let (key, four_eyes) = (Arc::new(engine_key), config.four_eyes);
     let archives = config.archive_dir.clone();
-    let names = owned.as_ref().map(|owned| owned.names(&vault, genesis.network));
-    let setup = EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox, names };
+    let node = owned.as_ref().map(|owned| owned.node(&vault, genesis.network));
+    let setup = EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox, node };
     let (engine, nudged) = Engine::new(setup);
     let told = first_records(&engine, config, first_key, follows);
     if let Err(error) = told.and_then(|()| hold::tell(&engine, restored)) {

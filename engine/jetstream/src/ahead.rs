@@ -130,7 +130,9 @@ impl Followed {
     /// `NoAnswer`, `Request`: later, perhaps. What else is wrong stays so.
     pub fn read_on(&mut self) -> Result<bool, StreamError> {
         let (stream, end) = (self.name(), self.end);
-        let to = self.link.last_now()?.min(self.stand.seq + FOLLOW_MESSAGES);
+        let last = self.link.last_now()?;
+        let to = last.min(self.stand.seq + FOLLOW_MESSAGES);
+        self.near = to == last;
         if to <= self.stand.seq {
             return Ok(false);
         }
@@ -163,6 +165,12 @@ impl Followed {
         self.stand = stand;
         *self.noted.lock().unwrap_or_else(PoisonError::into_inner) = stand;
         read.map(|()| true)
+    }
+
+    /// Whether what was read last went to the stream's end, as it was then.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.near
     }
 
     /// The last message that was read.

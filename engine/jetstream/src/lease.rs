@@ -192,19 +192,19 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Refreshes the lease. Where another one took it and owns nothing yet, it only looks; and
-    /// takes it back when nothing came of that.
+    /// Refreshes the lease; whether that is certain. Where another one took it and owns nothing
+    /// yet, it only looks; and takes it back when nothing came of that.
     ///
     /// # Errors
     /// `Fenced` when another one owns the stream since.
-    pub fn refresh(&mut self) -> Result<(), StreamError> {
+    pub fn refresh(&mut self) -> Result<bool, StreamError> {
         let own = &self.lease.who;
         let is_own = self.watched.lease.as_ref().is_some_and(|of| of.who.is(own));
         if is_own || self.watched.may_claim(own, Instant::now()) {
             let put = self.link.put_entry(KEY, &self.lease.bytes(), Some(self.watched.revision));
             if let Ok(Some(revision)) = put {
                 self.watched.saw(Some((revision, Some(self.lease.clone()))), Instant::now());
-                return Ok(());
+                return Ok(true);
             }
         }
         // What was put may be there, or another one's: looking tells.
@@ -221,7 +221,7 @@ impl Holder {
                 let (own, by) = (self.lease.epoch, who.name.clone());
                 Err(StreamError::Fenced { own, found: *epoch, by })
             }
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(false),
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Followed {
     start: Start,
     /// It is a node among others: what it may put beside the stream is what it wrote last.
     pub(super) joined: bool,
+    /// Whether it was read to its end.
+    pub(super) near: bool,
     pub(super) subject: String,
     /// How far the copy was filled.
     pub(super) stand: Stand,
@@ -144,8 +146,21 @@ impl Followed {
         let beside = Arc::new(Beside::new(own, tables.clone())?);
         let noted = Arc::new(Mutex::new(stand));
         let subject = String::new();
-        let joined = false;
-        Ok(Self { link, copy, tables, beside, start, joined, subject, stand, noted, end, told })
+        let (joined, near) = (false, false);
+        Ok(Self {
+            link,
+            copy,
+            tables,
+            beside,
+            start,
+            joined,
+            near,
+            subject,
+            stand,
+            noted,
+            end,
+            told,
+        })
     }
 
     /// The tables, with what is kept beside the stream; they may be written once it is claimed.

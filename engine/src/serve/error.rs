@@ -108,6 +108,11 @@ pub enum ServeError {
     )]
     ArchivesInCluster,
     #[error(
+        "[rail.{rail}] is set up, and this is a node among others: name its outbox, pay_ins and inbox, each a folder that \
+         all nodes see, outside of the data directory, so that a file that one node has staged is found by the next"
+    )]
+    FoldersInCluster { rail: &'static str },
+    #[error(
         "this node has taken the journal over, and the engine's key in force has not named this node's key as one that \
          may follow it. If the machine of the key in force is lost, copy its file tallystick.key into {}; else start \
          its node again",

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::jetstream::Link;
 use crate::journal::JournalError;
 use crate::pipeline::Recovered;
-use crate::settle::Names;
+use crate::settle::Node;
 use crate::sign::EngineKey;
 use crate::types::{NetworkId, SIGNATURE_BYTES, SignerKey};
 use crate::vault::Vault;
@@ -48,13 +48,14 @@ pub(super) struct Follows {
 }
 
 impl Owned {
-    /// Names all other nodes by a key of the engine, before it is in force.
-    pub fn names(&self, vault: &Vault, network: NetworkId) -> Names {
+    /// What the engine asks of it.
+    pub fn node(&self, vault: &Vault, network: NetworkId) -> Node {
         let (link, name, vault) = (self.link.clone(), self.name.clone(), vault.clone());
-        Box::new(move |held, key| {
+        let names = move |held: &EngineKey, key| {
             let named = peers::name_others(&link, (&vault, network), &name, (held, key));
             named.map_err(|error| error.to_string())
-        })
+        };
+        Node { names: Box::new(names), owns: self.holding.owns_still() }
     }
 
     /// The engine's key of this node, and how it follows that of the node before. All other nodes

@@ -8,10 +8,10 @@
 use super::archive::{Archive, NotLoaded};
 use super::batches::{Clearing, CreateBatch, Created, create_batch_by};
 use super::find::Orders;
+use super::node::Node;
 use super::refused::Refusals;
 use super::settler::desks::Mailbox;
 use super::settler::{Held, Nudge, Nudged, Troubles};
-use super::signing::Names;
 use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::{
     BatchContent, BatchEntry, BatchPlan, ChannelState, Command, Control, Envelope, Exposure, Gauge,
@@ -54,9 +54,8 @@ pub struct Setup {
     pub archives: Option<PathBuf>,
     /// Where what a provider says by itself is handed in, if one is set up.
     pub mailbox: Option<Mailbox>,
-    /// Names, by a key of the engine, those of other nodes that may follow it: before it is in
-    /// force.
-    pub names: Option<Names>,
+    /// Its node, where others could own the journal.
+    pub node: Option<Node>,
 }
 
 struct Inner {
@@ -484,8 +483,8 @@ impl Engine {
         &self.0.orders
     }
 
-    pub(super) fn names(&self) -> Option<&Names> {
-        self.0.setup.names.as_ref()
+    pub(super) fn node(&self) -> Option<&Node> {
+        self.0.setup.node.as_ref()
     }
 
     pub(super) fn nudges(&self) -> &Nudge {

@@ -34,6 +34,19 @@ impl<'a> OthersBatches<'a> {
         Self { tables, vault, newest: RefCell::default() }
     }
 
+    /// Whether something is here no more of which a batch would be computed again.
+    fn is_gone(&self, control: &Control, id: BatchId) -> Result<bool, JournalError> {
+        let unknown = |refusal: Refusal| JournalError::Storage(refusal.to_string());
+        let head: &BatchHead = &control.batch(id).map_err(unknown)?.head;
+        let mut gone = accounts::load(&*self.tables, id)?.is_empty();
+        for &window in &head.windows {
+            let sealed = control.window(window).and_then(|of| of.sealed_head()).map_err(unknown)?;
+            let needed = sealed.owes(head.asset.number);
+            gone |= needed && !kept::has_owed(&*self.tables, window)?;
+        }
+        Ok(gone)
+    }
+
     /// A batch with its legs: computed again from what is kept.
     fn content(&self, control: &Control, id: BatchId) -> Result<Arc<BatchContent>, JournalError> {
         if let Some(newest) = self.newest.borrow().as_ref().filter(|of| of.head.id == id) {
@@ -85,13 +98,11 @@ impl Beside for OthersBatches<'_> {
             return Ok(());
         }
         // What this node let go of when it owned the journal was kept before that.
-        let content = match self.content(control, moved.batch) {
-            Ok(content) => content,
-            Err(why) => {
-                tracing::warn!(batch = %moved.batch, %why, "references of its legs are not kept anew");
-                return Ok(());
-            }
-        };
+        if self.is_gone(control, moved.batch)? {
+            tracing::warn!(batch = %moved.batch, "references of its legs are not kept anew");
+            return Ok(());
+        }
+        let content = self.content(control, moved.batch)?;
         let named = moved.moves.iter().filter(has_reference).map(|one| {
             let (leg, of) = (one.leg, &content.legs[one.leg as usize]);
             let (payer, payee, amount) = (of.payment.from, of.payment.to, of.payment.amount);

@@ -30,6 +30,7 @@ mod hooks;
 mod leaving;
 mod leftover;
 mod newest;
+mod node;
 mod pieces;
 mod reconcile;
 mod refused;
@@ -69,5 +70,6 @@ pub use sealer::{Parts, Sealer, keep_window, seal_command};
 pub use settler::{Desks, Held, Nudged, RESTORED, Settler, Troubles, desks};
 pub use signed::Signature;
 
-pub use signing::{Names, NotRotated};
+pub use node::{Names, Node};
+pub use signing::NotRotated;
 pub use statement::{Statement, StatementLine, StatementWindow, WantedStatement};

@@ -19,10 +19,6 @@ pub(super) fn signed(intake: &Intake, engine_key: &EngineKey, statement: &Statem
     }
 }
 
-/// Names, by a key of the engine, those of other nodes that may follow it. With why it cannot be
-/// done now.
-pub type Names = Box<dyn Fn(&EngineKey, SignerKey) -> Result<(), String> + Send + Sync>;
-
 /// Why no new key comes into force.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRotated {
@@ -72,7 +68,8 @@ impl Engine {
         let network = self.network();
         let next = self.with_key(move |key| key.prepare(network)).await?;
         let engine = self.clone();
-        let name = move || engine.names().map_or(Ok(()), |names| names(engine.key(), next.key));
+        let name =
+            move || engine.node().map_or(Ok(()), |node| (node.names)(engine.key(), next.key));
         let named = tokio::task::spawn_blocking(name).await;
         if let Err(why) = named.expect("naming does not panic") {
             self.with_key(EngineKey::discard).await?;

@@ -214,9 +214,9 @@ impl Running {
         let (key, four_eyes, mailbox) = (engine_key(), false, None);
         let archives = Some("no-archives".into());
         let vault = Vault::seeded(intake.tables().clone(), [7; 32]);
-        let names = None;
+        let node = None;
         let setup =
-            EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox, names };
+            EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox, node };
         let (engine, _) = Engine::new(setup);
         let sealer = Sealer::start(engine.clone(), parts);
         Self { pipeline, engine, sealer }

@@ -2,11 +2,13 @@
 //! that may follow its own, and hears when it is to hand the journal over.
 
 use super::peers::{Entry, name_others, transfer_asked};
-use crate::jetstream::limits::{CLAIM_WAIT, LEASE_REFRESH, NODE_SAYS};
+use crate::jetstream::limits::{CLAIM_WAIT, LEASE, LEASE_REFRESH, NODE_SAYS, UNHEARD_PAUSE};
 use crate::jetstream::{Holder, Link, StreamError};
 use crate::journal::JournalError;
 use crate::pipeline;
 use crate::settle::Engine;
+use rustix::time::{ClockId, clock_gettime};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -27,6 +29,8 @@ pub(crate) struct Wanted(pub Option<String>);
 struct Shared {
     state: Mutex<State>,
     moved: Condvar,
+    /// When the lease was certainly its own last, in milliseconds since the machine was started.
+    refreshed: AtomicU64,
 }
 
 #[derive(Default)]
@@ -55,6 +59,23 @@ impl Holding {
     /// It owns the journal, in this epoch.
     pub fn owns(&self, epoch: u64) {
         self.state().epoch = epoch;
+    }
+
+    /// See `Node::owns`.
+    pub fn owns_still(&self) -> Box<dyn Fn() + Send + Sync> {
+        let shared = self.shared.clone();
+        Box::new(move || {
+            let began = Instant::now();
+            let lease = u64::try_from(LEASE.as_millis()).expect("some seconds");
+            // Another node may own the journal from the end of the lease on.
+            while up().saturating_sub(shared.refreshed.load(Ordering::Acquire)) >= lease / 2 {
+                if began.elapsed() > CLAIM_WAIT {
+                    let why = "the lease could not be refreshed, and nothing leaves without it";
+                    pipeline::stop_at_once(&JournalError::Stream(why.to_owned()));
+                }
+                std::thread::sleep(UNHEARD_PAUSE);
+            }
+        })
     }
 
     /// It serves from here on, there.
@@ -92,6 +113,13 @@ impl Holding {
     }
 }
 
+/// Milliseconds since the machine was started, its sleep included.
+fn up() -> u64 {
+    let up = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(up.tv_sec).unwrap_or_default();
+    seconds * 1_000 + u64::try_from(up.tv_nsec / 1_000_000).unwrap_or_default()
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -127,10 +155,13 @@ fn hold(
             (state.engine.clone(), state.advertise.clone())
         };
         // Who cannot claim the stream keeps nobody else from it.
-        if (holder.epoch() > 0 || began.elapsed() < CLAIM_WAIT)
-            && let Err(error) = holder.refresh()
-        {
-            pipeline::stop_at_once(&JournalError::from(error));
+        if holder.epoch() > 0 || began.elapsed() < CLAIM_WAIT {
+            let asked = up();
+            match holder.refresh() {
+                Ok(true) => shared.refreshed.store(asked, Ordering::Release),
+                Ok(false) => {}
+                Err(error) => pipeline::stop_at_once(&JournalError::from(error)),
+            }
         }
         if said.is_none_or(|said| said.elapsed() >= NODE_SAYS) {
             said = Some(Instant::now());

@@ -4,13 +4,13 @@
 use super::peers::{self, Entry};
 use super::{Holding, Owned, Waiting, advertised};
 use crate::api::Told;
-use crate::config::{ClusterSettings, Config};
+use crate::config::{ClusterSettings, Config, FolderSettings};
 use crate::faults;
 use crate::jetstream::limits::{FOLLOW_PAUSE, LEASE_LOOK, NODE_SAYS, UNHEARD_PAUSE, UNHEARD_SAY};
 use crate::jetstream::{self, Beside, Candidate, Followed, Link, Settings, StreamError, StreamLog};
 use crate::journal::{Journal, JournalError, Log, Table, Tables, rocks};
-use crate::ledger::Genesis;
 use crate::ledger::control::Control;
+use crate::ledger::{Genesis, Rail};
 use crate::pipeline::{Following, Keeping, Next, Recovered, Stands, follow, stop_at_once};
 use crate::serve::doors::Doors;
 use crate::serve::{ServeError, check_genesis, check_new, vault};
@@ -19,7 +19,7 @@ use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::{SignerKey, Timestamp};
 use crate::vault::{ROOT_KEY_CHECK, Vault};
 use std::cell::{OnceCell, RefCell};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -58,6 +58,9 @@ pub(crate) fn take_part(
 ) -> Result<Option<Taken>, ServeError> {
     if config.archive_dir.is_some() && config.cluster != ClusterSettings::default() {
         return Err(ServeError::ArchivesInCluster);
+    }
+    if config.cluster != ClusterSettings::default() {
+        check_folders(config)?;
     }
     let copy = rocks::open(&config.data_dir)?;
     let may_begin = check_new(config);
@@ -126,6 +129,21 @@ fn catch_up(beside: &Beside) -> Result<(), JournalError> {
             done => return Ok(done?),
         }
     }
+}
+
+/// Rails with files that are set up have folders that all nodes see: a file that one node has
+/// staged is found, and let out or taken back, by the next owner; and so are the bank's answers.
+fn check_folders(config: &Config) -> Result<(), ServeError> {
+    let (rails, none) = (&config.rail, FolderSettings::default());
+    for (rail, of) in [(Rail::Iso20022, &rails.iso20022), (Rail::Nacha, &rails.nacha)] {
+        let own = |folder: &Option<PathBuf>| {
+            folder.as_ref().is_none_or(|folder| folder.starts_with(&config.data_dir))
+        };
+        if *of != none && [&of.outbox, &of.pay_ins, &of.inbox].into_iter().any(own) {
+            return Err(ServeError::FoldersInCluster { rail: rail.name() });
+        }
+    }
+    Ok(())
 }
 
 /// Sets aside what lies in this node's own folders of files to be handed in: another node owns the
@@ -243,6 +261,7 @@ impl<'a> Node<'a> {
             let (followed, _) = self.following.as_mut().expect("it follows until it claims");
             match followed.read_on() {
                 Ok(true) => {
+                    self.at_end |= followed.is_near();
                     self.hears();
                     return Ok(Next::More);
                 }
@@ -421,6 +440,15 @@ impl<'a> Node<'a> {
         let epoch = log.epoch()?;
         holding.owns(epoch.into());
         self.holding = Some(holding);
+        if let Some(Waiting { parts, .. }) = &self.waiting {
+            // It is this one from here on, and serves in a moment.
+            let address = advertised(self.config, Some(parts.listening.address));
+            parts.standby.tell(Told {
+                owner: Some(self.name.clone()),
+                address,
+                ..parts.standby.told()
+            });
+        }
         self.new = log.is_empty()?;
         self.open_vault()?;
         if self.vault.get().is_none() {

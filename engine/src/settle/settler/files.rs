@@ -249,6 +249,7 @@ impl Run {
                 });
             }
         }
+        self.engine.owns();
         let mut done = desk.release(name);
         if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             // Somebody took it from where it stood: the same bytes are made again.

@@ -380,6 +380,7 @@ impl Turns {
             self.run.submit_files(plan, rail, &std::mem::take(&mut ready.pay_ins))?;
         }
         let desk = self.desks.get_mut(&rail).ok_or_else(|| step::not_set_up(rail))?;
+        self.run.engine.owns();
         desk.step(&mut self.run, plan, ready)
     }
 
