@@ -458,3 +458,31 @@ impl<'a> Node<'a> {
         Ok(Some(Next::Own(log, epoch)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a node had staged when another one took over may have been paid since by that one.
+    #[test]
+    fn files_of_an_earlier_ownership_are_set_aside_and_never_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let staged = |n: u32| {
+            let folder = dir.path().join("outbox/iso20022/.staging");
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(format!("{n}.xml")), "a file").unwrap();
+        };
+        set_aside(dir.path()).unwrap();
+        for n in 1..=2 {
+            staged(n);
+            set_aside(dir.path()).unwrap();
+            assert!(!dir.path().join("outbox").exists());
+            let aside = dir.path().join(format!("outbox-set-aside-{n}/iso20022/.staging/{n}.xml"));
+            assert!(aside.exists());
+        }
+        // Folders without files stay where they are.
+        std::fs::create_dir_all(dir.path().join("outbox/iso20022")).unwrap();
+        set_aside(dir.path()).unwrap();
+        assert!(dir.path().join("outbox/iso20022").exists());
+    }
+}
