@@ -80,11 +80,7 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     let genesis = || (Genesis { network, lifetime_seconds_max: lifetime }, pipeline::now());
     let opened = match stream {
         None => Some(store::open(config, genesis)?),
-        Some(settings) => {
-            // What cannot be opened is found before the journal is anybody else's no more.
-            drop(open_desks(&config.rail, &clearing, &config.data_dir)?);
-            store::take_part(config, &settings, &doors, genesis)?
-        }
+        Some(settings) => store::take_part(config, &settings, &doors, genesis)?,
     };
     let Some(Store { journal, epoch, new, recovered, vault, owned }) = opened else {
         doors.close();

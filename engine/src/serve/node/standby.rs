@@ -13,7 +13,7 @@ use crate::ledger::control::Control;
 use crate::ledger::{Genesis, Rail};
 use crate::pipeline::{Following, Keeping, Next, Recovered, Stands, follow, stop_at_once};
 use crate::serve::doors::Doors;
-use crate::serve::{ServeError, check_genesis, check_new, vault};
+use crate::serve::{ServeError, check_genesis, check_new, clearing, open_desks, vault};
 use crate::settle::OthersBatches;
 use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::{SignerKey, Timestamp};
@@ -63,6 +63,8 @@ pub(crate) fn take_part(
         check_folders(config)?;
     }
     let copy = rocks::open(&config.data_dir)?;
+    // What cannot be opened is found while the journal is still somebody's who serves.
+    drop(open_desks(&config.rail, &clearing(config)?, &config.data_dir)?);
     let may_begin = check_new(config);
     let followed = match (jetstream::join(settings, copy, may_begin.is_ok()), may_begin) {
         (Err(StreamError::NoStream { records: 0, .. }), Err(no_ledger)) => return Err(no_ledger),
