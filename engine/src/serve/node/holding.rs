@@ -2,7 +2,9 @@
 //! that may follow its own, and hears when it is to hand the journal over.
 
 use super::peers::{Entry, name_others, transfer_asked};
-use crate::jetstream::limits::{CLAIM_WAIT, LEASE, LEASE_REFRESH, NODE_SAYS, UNHEARD_PAUSE};
+use crate::jetstream::limits::{
+    CLAIM_WAIT, LEASE, LEASE_REFRESH, NODE_SAYS, OUTAGE_MAX, UNHEARD_PAUSE,
+};
 use crate::jetstream::{Holder, Link, StreamError};
 use crate::journal::JournalError;
 use crate::pipeline;
@@ -69,7 +71,7 @@ impl Holding {
             let lease = u64::try_from(LEASE.as_millis()).expect("some seconds");
             // Another node may own the journal from the end of the lease on.
             while up().saturating_sub(shared.refreshed.load(Ordering::Acquire)) >= lease / 2 {
-                if began.elapsed() > CLAIM_WAIT {
+                if began.elapsed() > OUTAGE_MAX {
                     let why = "the lease could not be refreshed, and nothing leaves without it";
                     pipeline::stop_at_once(&JournalError::Stream(why.to_owned()));
                 }
