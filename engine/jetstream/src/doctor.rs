@@ -1,5 +1,6 @@
 //! Looks at servers, stream and replicas, and changes nothing.
 
+use super::beside;
 use super::error::StreamError;
 use super::fit;
 use super::limits::{BEHIND_WAIT, PAUSE};
@@ -33,7 +34,41 @@ pub fn examine(settings: &Settings) -> Vec<Seen> {
     }
     seen.push(stream(settings).unwrap_or_else(|error| Seen::Bad(error.to_string())));
     seen.extend(replicas(settings));
+    for name in beside::names(settings) {
+        seen.extend(replicas_beside(settings, &name));
+    }
     seen
+}
+
+/// Compares what every replica of a stream beside the journal's holds. Messages are missing there
+/// by design: all must hold as many, up to the same one.
+fn replicas_beside(settings: &Settings, stream: &str) -> Vec<Seen> {
+    let deadline = Instant::now() + BEHIND_WAIT;
+    loop {
+        let look = |address: &String| monitor::replica(address, stream).ok().flatten();
+        let found: Vec<Replica> = settings.monitors.iter().filter_map(look).collect();
+        let Some(first) = found.first() else { return Vec::new() };
+        if found.iter().all(|of| of == first) {
+            let (count, messages) = (found.len(), first.messages);
+            return vec![Seen::Good(format!(
+                "{count} replicas of {stream} hold {messages} messages"
+            ))];
+        }
+        // They differ for a moment while somebody writes.
+        if Instant::now() > deadline {
+            let each: Vec<String> = found
+                .iter()
+                .map(|of| format!("{} up to {}, {} missing", of.messages, of.range.1, of.deleted))
+                .collect();
+            return vec![Seen::Bad(format!(
+                "the replicas of {stream} do not hold the same ({}): while nobody writes, and while both others run, \
+                 are current and have a leader, stop the server that holds least, empty its store, start it again, so \
+                 that it is filled from them; one server at a time",
+                each.join("; ")
+            ))];
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 fn server(address: &str) -> Seen {

@@ -33,6 +33,12 @@ pub enum Void {
         /// Its epoch.
         epoch: u64,
     },
+    /// It is a claim that came behind a later one: as where its writer had no answer, and claimed
+    /// again. It harms nobody, and is no sign of a stranger.
+    Outclaimed {
+        /// Its epoch.
+        epoch: u64,
+    },
     /// Its writer owns the stream, and it does not follow what counted last.
     Unlinked,
 }
@@ -82,6 +88,9 @@ impl fmt::Display for Void {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Late { epoch } => write!(f, "its writer, of epoch {epoch}, had lost the stream"),
+            Self::Outclaimed { epoch } => {
+                write!(f, "it is a claim of epoch {epoch}, and a later one was there first")
+            }
             Self::Unlinked => f.write_str("it does not follow what its writer wrote before"),
         }
     }
@@ -112,7 +121,7 @@ impl Stand {
                 self.chain = claimed(self.chain, digest);
                 Took::Claim(body)
             } else {
-                Took::Void(Void::Late { epoch })
+                Took::Void(Void::Outclaimed { epoch })
             }
         } else if epoch != self.epoch {
             if epoch > self.epoch {

@@ -111,7 +111,7 @@ impl Told {
                 let (first, count) = self.unlinked;
                 self.unlinked = (if count == 0 { seq } else { first }, count + 1);
             }
-            Took::Void(Void::Late { .. }) => {}
+            Took::Void(Void::Late { .. } | Void::Outclaimed { .. }) => {}
         }
     }
 

@@ -366,6 +366,14 @@ pub(super) fn void(link: &Link, seq: u64, why: Void) {
 }
 
 fn passed_over(link: &dyn Wire, seq: u64, why: Void) {
+    if let Void::Outclaimed { .. } = why {
+        tracing::info!(
+            seq,
+            stream = link.stream(),
+            "a message of the journal's stream is void: {why}"
+        );
+        return;
+    }
     link.vitals().count_void();
     tracing::error!(
         seq,

@@ -251,5 +251,5 @@ fn the_doctor_finds_a_fit_stream_fit() {
     log.append(&records(&mut chain, 3, 100)).unwrap();
     let seen = examine(&settings);
     assert!(seen.iter().all(|seen| matches!(seen, Seen::Good(_))), "{seen:?}");
-    assert_eq!(seen.len(), 5, "three servers, the stream, its replicas: {seen:?}");
+    assert_eq!(seen.len(), 7, "three servers, the stream, replicas of three streams: {seen:?}");
 }

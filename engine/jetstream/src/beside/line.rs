@@ -4,7 +4,7 @@
 
 use super::super::error::StreamError;
 use super::super::fold::Void;
-use super::super::limits::{BEHIND_WAIT, HOLE_WAIT, LOST_WAIT};
+use super::super::limits::{BEHIND_WAIT, HOLE_WAIT, LOST_WAIT, START_WAIT};
 use super::super::link::{Link, Sent};
 use super::super::owner::void;
 use super::super::trying::Trying;
@@ -12,6 +12,9 @@ use super::change::{self, Kind, Message, seal};
 use super::wire::{Found, Sending};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+/// No stream ever ends there: the servers read such a number with a sign.
+const NOWHERE: u64 = i64::MAX as u64;
 
 /// A stream, and where this node stands in it.
 pub(super) struct Line {
@@ -114,6 +117,33 @@ impl Line {
     pub fn try_range(&self) -> Result<Option<(u64, u64)>, StreamError> {
         let info = self.link.try_info_of(&self.stream)?;
         Ok(info.map(|info| (info.state.first_sequence, info.state.last_sequence)))
+    }
+
+    /// Whether the servers take anything from this node, where there is such a stream: what is sent
+    /// fits nowhere, and is refused by who may say so.
+    ///
+    /// # Errors
+    /// `Request`: nobody answers; a user without the right is not answered.
+    pub fn check_may_append(&self) -> Result<(), StreamError> {
+        if self.range()?.is_none() {
+            return Ok(());
+        }
+        let (subject, deadline) = (self.cuts(), Instant::now() + START_WAIT);
+        let nothing = seal(Kind::Cut, 0, &subject, &[]);
+        loop {
+            match self.link.append(&subject, nothing.clone(), Some(NOWHERE)) {
+                Sent::Moved { .. } | Sent::At { .. } => return Ok(()),
+                Sent::Unknown { why, .. } if Instant::now() > deadline => {
+                    let what = format!(
+                        "nothing can be appended to stream {} (subjects {}>); has this node's user the right to, and \
+                         is there a quorum of servers?",
+                        self.stream, self.begin
+                    );
+                    return Err(StreamError::Request { what, why });
+                }
+                Sent::Unknown { silent, .. } => self.link.pause(silent),
+            }
+        }
     }
 
     /// Reads on up to message `to`, and what is there behind it of the same answer.

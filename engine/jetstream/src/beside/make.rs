@@ -4,6 +4,7 @@ use super::super::error::StreamError;
 use super::super::fit;
 use super::super::limits::{PASSING_AGE, REPLICAS_LEAST};
 use super::super::link::Link;
+use super::super::settings::Settings;
 use super::line::{Line, Place};
 use async_nats::jetstream::stream::{Compression, Config, DiscardPolicy, StorageType};
 use std::time::Duration;
@@ -17,8 +18,8 @@ pub(super) fn bucket(link: &Link) -> String {
 }
 
 /// The stream behind that bucket.
-pub(super) fn keys_name(link: &Link) -> String {
-    format!("KV_{}", bucket(link))
+pub(super) fn keys_of(settings: &Settings) -> String {
+    format!("KV_{}-beside", settings.stream)
 }
 
 /// How its subjects begin.
@@ -27,8 +28,8 @@ pub(super) fn keys_begin(link: &Link) -> String {
 }
 
 /// The stream of what passes.
-pub(super) fn passing_name(link: &Link) -> String {
-    format!("{}-passing", link.settings().stream)
+pub(super) fn passing_of(settings: &Settings) -> String {
+    format!("{}-passing", settings.stream)
 }
 
 /// As the engine makes it. Pages are erased by number, so that messages may be deleted.

@@ -20,6 +20,7 @@ use super::copy;
 use super::error::StreamError;
 use super::limits::BESIDE_NOTE_EVERY;
 use super::link::Link;
+use super::settings::Settings;
 use super::trying::Trying;
 use change::{Change, Kind, key_of, seal, subject};
 use hand::{Hand, cut};
@@ -29,6 +30,11 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tallystick_journal::{JournalError, LogVitals, Table, Tables, VisitPage};
+
+/// The streams beside the journal's.
+pub(super) fn names(settings: &Settings) -> [String; 2] {
+    [make::keys_of(settings), make::passing_of(settings)]
+}
 
 /// What is called when an append has failed for good.
 type Failed = fn(&JournalError);
@@ -51,7 +57,7 @@ impl Beside {
     /// # Errors
     /// `Copy`: what is noted there cannot be read.
     pub(super) fn new(link: Arc<Link>, local: Arc<dyn Tables>) -> Result<Self, StreamError> {
-        let (keys, passing) = (make::keys_name(&link), make::passing_name(&link));
+        let [keys, passing] = names(link.settings());
         let line = |stream: String, begin: String, whole: bool| {
             let place = copy::place(&*local, &stream)?;
             Ok::<_, StreamError>(Line::new(link.clone(), stream, begin, whole, place))
@@ -108,12 +114,12 @@ impl Beside {
     /// before anything is claimed, behind `follow`.
     ///
     /// # Errors
-    /// `NotFilled`.
+    /// `NotFilled`; `Request` where nothing may be appended.
     pub fn check_may_take(&self, wrote_last: bool) -> Result<(), StreamError> {
-        match wrote_last || self.keys.place().filled {
-            true => Ok(()),
-            false => Err(StreamError::NotFilled { bucket: make::bucket(&self.link) }),
+        if !wrote_last && !self.keys.place().filled {
+            return Err(StreamError::NotFilled { bucket: make::bucket(&self.link) });
         }
+        [&self.keys, &self.passing].iter().try_for_each(|line| line.check_may_append())
     }
 
     /// Cuts off the owner before, copies all that it has put there, and may write from then on, in

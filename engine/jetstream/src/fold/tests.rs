@@ -37,6 +37,7 @@ fn next(stand: &mut Stand, bytes: &[u8]) -> String {
         Took::Group(records) => format!("group to {}", records.last().unwrap().lsn),
         Took::Passed => "passed".into(),
         Took::Void(Void::Late { epoch }) => format!("late of {epoch}"),
+        Took::Void(Void::Outclaimed { epoch }) => format!("outclaimed, {epoch}"),
         Took::Void(Void::Unlinked) => "unlinked".into(),
     }
 }
@@ -54,7 +55,7 @@ fn what_an_owner_writes_counts_until_the_next_claim() {
     assert_eq!(next(&mut stand, &second.write(Kind::Open)), "passed");
     assert_eq!(next(&mut stand, &first.write(Kind::Group)), "late of 3");
     assert_eq!(next(&mut stand, &second.write(Kind::Group)), "group to 2");
-    assert_eq!(next(&mut stand, &claim(4)), "late of 4", "a claim that came too late");
+    assert_eq!(next(&mut stand, &claim(4)), "outclaimed, 4", "a claim that came too late");
     assert_eq!(next(&mut stand, &second.write(Kind::Nothing)), "passed");
     assert_eq!((stand.epoch, stand.tail.lsn.0, stand.seq), (5, 2, 10));
 }
