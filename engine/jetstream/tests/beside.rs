@@ -150,6 +150,40 @@ fn what_a_directory_held_before_goes_to_the_servers_at_its_next_start() {
     assert!(all(&**follower.beside()) == before, "all of it is there");
 }
 
+/// As where a start ended before it had put all of it there: what a newer message took the place of
+/// could be erased no more.
+#[test]
+fn what_was_put_there_once_is_not_put_there_again() {
+    let cluster = Cluster::start();
+    let (settings, dirs) = (settings(&cluster), [folder(), folder()]);
+    let keys: Vec<[u8; 2]> = (0..20).map(|n| [n, 3]).collect();
+    {
+        let local = rocks::open(dirs[0].path()).unwrap().tables;
+        keys.iter().for_each(|key| local.put(Table::PartyKeys, key, &[7; 48]).unwrap());
+        local.sync(Table::PartyKeys).unwrap();
+    }
+    put(&*owner_of_new(&settings, dirs[0].path()), Table::Calls, &[1], b"later");
+    let bucket = format!("KV_{}-beside", settings.stream);
+    let held = |word: &str| {
+        let state = cluster.stream(0, &bucket)?["state"].clone();
+        state[word].as_u64()
+    };
+    // A cut, twenty pages, the word that it is done, a page. That word is lost, and a page.
+    let last = until("the replica has all of it", || held("last_seq").filter(|seq| *seq >= 23));
+    assert_eq!(last, 23);
+    place::erase(&settings, &bucket, &[22, 5]);
+    let notes = rocks::open(dirs[0].path()).unwrap().tables;
+    notes.commit(format!("stream place {bucket}").as_bytes(), &[0; 17]).unwrap();
+    drop(notes);
+    let tables = owner(&settings, dirs[0].path());
+    // Another cut, the page, and the word.
+    let again = until("it goes on", || held("last_seq").filter(|seq| *seq > last));
+    assert!(again <= last + 3, "{again} behind {last}");
+    let follower = standby(&settings, dirs[1].path());
+    assert_eq!(all(&**follower.beside()), all(&*tables));
+    assert_eq!(pages(&*tables, Table::PartyKeys).len(), 20);
+}
+
 #[test]
 fn many_pages_are_synced_together_and_one_that_is_too_large_is_refused_in_words() {
     let cluster = Cluster::start();

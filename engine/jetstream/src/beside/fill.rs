@@ -2,6 +2,7 @@
 //! the start where it did not come to its end.
 
 use super::super::error::StreamError;
+use super::super::trying::Trying;
 use super::change::{Change, Kind, seal};
 use super::hand::cut;
 use super::line::{Line, Place};
@@ -34,9 +35,25 @@ pub(super) fn lists(line: &Line, epoch: u64, changes: &[Change]) -> Vec<Vec<Send
     lists
 }
 
-/// Puts all of it there.
+/// Whether the stream has this page already, of a time when this did not come to its end. A newer
+/// message in its place would leave its bytes where nobody can erase them any more.
+fn is_there(line: &Line, subject: &str, page: &[u8]) -> Result<bool, StreamError> {
+    let mut trying = Trying::new(&*line.link);
+    let found = loop {
+        match line.link.last_under(&line.stream, subject) {
+            Ok(found) => break found,
+            Err(why) => trying.wait(&*line.link, &why, false)?,
+        }
+    };
+    let Some(found) = found else { return Ok(false) };
+    let message = line.read(&found)?;
+    Ok(message.kind == Kind::Page && message.body == page)
+}
+
+/// Puts all of it there; `again`: some of it may be there.
 pub(super) fn fill(
     local: &dyn Tables,
+    again: bool,
     (keys, keys_at): (&Line, &mut Place),
     (passing, passing_at): (&Line, &mut Place),
 ) -> Result<(), StreamError> {
@@ -44,12 +61,15 @@ pub(super) fn fill(
     let mut count = 0;
     for table in [Table::PartyKeys, Table::Calls] {
         count += pieces(local, table, (&[], &LAST), &mut |pages| {
-            let messages = pages.into_iter().map(|(key, page)| {
+            let mut messages = Vec::new();
+            for (key, page) in pages {
                 let subject = super::subject(&keys.begin, table, &key);
-                let sealed = seal(Kind::Page, epoch, &subject, &page);
-                (subject, sealed)
-            });
-            cut(messages.collect(), most).iter().try_for_each(|lot| keys.append(keys_at, lot))
+                if !again || !is_there(keys, &subject, &page)? {
+                    let sealed = seal(Kind::Page, epoch, &subject, &page);
+                    messages.push((subject, sealed));
+                }
+            }
+            cut(messages, most).iter().try_for_each(|lot| keys.append(keys_at, lot))
         })?;
     }
     for begin in META_OF_LEDGER {

@@ -130,9 +130,12 @@ impl Beside {
     /// # Errors
     /// `NotFilled`, `Fenced`, `Lost`, `Unfit`, and those of reading and appending.
     pub fn take(&self, epoch: u64, by: &str, wrote_last: bool) -> Result<(), StreamError> {
-        let (mut keys, mut passing, mut anew) = (self.keys.place(), self.passing.place(), false);
+        let (mut keys, mut passing) = (self.keys.place(), self.passing.place());
+        let (mut anew, mut again) = (false, true);
         for (line, place) in [(&self.keys, &mut keys), (&self.passing, &mut passing)] {
-            anew |= make::sure(line, place, wrote_last)?;
+            let made = make::sure(line, place, wrote_last)?;
+            anew |= made;
+            again &= !(made && line.stream == self.keys.stream);
             line.check_not_lost(place)?;
             let (fresh, mut tables) = (self.begin(line, place)?, BTreeSet::new());
             let taken =
@@ -144,7 +147,8 @@ impl Beside {
             if !wrote_last {
                 return Err(StreamError::NotFilled { bucket: make::bucket(&self.link) });
             }
-            fill::fill(&*self.local, (&self.keys, &mut keys), (&self.passing, &mut passing))?;
+            let to = ((&self.keys, &mut *keys), (&self.passing, &mut *passing));
+            fill::fill(&*self.local, again, to.0, to.1)?;
         }
         self.note(&self.keys, &mut keys)?;
         self.note(&self.passing, &mut passing)?;

@@ -58,3 +58,15 @@ pub fn end_of(log: &dyn Log) -> Tail {
     replay(log, &mut chain, visit).unwrap();
     chain.tail()
 }
+
+/// Erases messages of a stream by their numbers.
+pub fn erase(settings: &Settings, stream: &str, seqs: &[u64]) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(&settings.servers[..]).await.unwrap();
+        let stream = async_nats::jetstream::new(client).get_stream(stream).await.unwrap();
+        for seq in seqs {
+            stream.delete_message(*seq).await.unwrap();
+        }
+    });
+}
