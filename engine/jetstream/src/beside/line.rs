@@ -351,10 +351,9 @@ impl Line {
             let message = self.read(of)?;
             match message.kind {
                 _ if message.epoch > own => {
-                    let by = match message.kind {
-                        Kind::Cut => String::from_utf8_lossy(message.body).into_owned(),
-                        _ => "another engine".into(),
-                    };
+                    let by =
+                        if message.kind == Kind::Cut { message.body } else { b"another engine" };
+                    let by = String::from_utf8_lossy(by);
                     return Err(self.fenced(own, message.epoch, &by));
                 }
                 Kind::Cut => place.at = of.seq,

@@ -238,7 +238,9 @@ impl Beside {
                 None if fresh => Ok(()),
                 _ => local.destroy(table, &key),
             }),
-            _ => local.remove(table, &key, &hand::behind(&key)),
+            Kind::Cut | Kind::Gone | Kind::Changes | Kind::Destroying => {
+                local.remove(table, &key, &hand::behind(&key))
+            }
         };
         done.map_err(StreamError::Copy)
     }
