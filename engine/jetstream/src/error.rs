@@ -139,10 +139,10 @@ pub enum StreamError {
 
 impl From<StreamError> for JournalError {
     fn from(error: StreamError) -> Self {
-        match error {
-            StreamError::Copy(error) => error,
-            fenced @ StreamError::Fenced { .. } => Self::Fenced(fenced.to_string()),
-            other => Self::Stream(other.to_string()),
+        if let StreamError::Copy(error) = error {
+            return error;
         }
+        let text = error.to_string();
+        if let StreamError::Fenced { .. } = error { Self::Fenced(text) } else { Self::Stream(text) }
     }
 }
