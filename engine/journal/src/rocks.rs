@@ -33,7 +33,6 @@ use tallystick_ledger::types::Lsn;
 
 /// Names the first operator until a start has journaled it: may be there before a journal is.
 const BOOTSTRAP_FILE: &str = "bootstrap.json";
-const ROOT_KEY_FILE: &str = "tallystick.root";
 const LOCK_FILE: &str = "tallystick.lock";
 /// The column that every database has.
 const DEFAULT: &str = "default";
@@ -456,7 +455,7 @@ fn check_directory(dir: &Path) -> Result<(), JournalError> {
     check_not_lost(dir)?;
     // What RocksDB itself makes before it writes CURRENT may be left by a start that was cut off.
     let known = |name: &str| {
-        [LOCK_FILE, mark::FILE, BOOTSTRAP_FILE, ROOT_KEY_FILE, "LOCK", "LOG", "IDENTITY"]
+        [LOCK_FILE, mark::FILE, BOOTSTRAP_FILE, "tallystick.root", "LOCK", "LOG", "IDENTITY"]
             .contains(&name)
             || name.starts_with("LOG.old")
             || name.starts_with("MANIFEST-")
