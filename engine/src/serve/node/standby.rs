@@ -92,12 +92,12 @@ pub(crate) fn take_part(
     };
     let mut failed = None;
     let followed = follow((copy, &tables), following, genesis, &mut |seen| {
-        node.borrow_mut().next(seen).map_err(|error| match error {
-            ServeError::Journal(error) => error,
-            other => {
-                failed = Some(other);
-                JournalError::Storage("the start has failed".to_owned())
+        node.borrow_mut().next(seen).map_err(|error| {
+            if let ServeError::Journal(error) = error {
+                return error;
             }
+            failed = Some(error);
+            JournalError::Storage("the start has failed".to_owned())
         })
     });
     let followed = match (followed, failed) {
