@@ -37,7 +37,9 @@ fn counts(log: &[Bytes], of: usize) -> Result<bool, String> {
         let message = Message::read(bytes)?;
         counts = match message.kind {
             Kind::Claim => message.epoch > epoch,
-            _ => message.epoch == epoch && message.link == chain,
+            Kind::Open | Kind::Group | Kind::Nothing => {
+                message.epoch == epoch && message.link == chain
+            }
         };
         if !counts {
             continue;

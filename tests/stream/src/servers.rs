@@ -190,8 +190,8 @@ impl World {
     /// What of the messages from `from` to `to` is handed out, and what ends it.
     fn read(&mut self, from: u64, to: u64, patience: Duration) -> (Vec<Bytes>, Option<End>) {
         let there = to.min(self.last());
-        let mut found: Vec<Bytes> =
-            (from..=there).map(|seq| self.log[seq as usize - 1].clone()).collect();
+        let place = |seq: u64| usize::try_from(seq).expect("few messages");
+        let mut found = self.log[place(from.min(there + 1)) - 1..place(there)].to_vec();
         let fault = if self.calm { 100 } else { self.dice.place(100) };
         let end = match fault {
             0..=3 => Some(End::NoAnswer),
