@@ -215,9 +215,7 @@ impl Link {
     /// # Errors
     /// `Request`.
     pub fn create(&self) -> Result<(), StreamError> {
-        let made = self.api.create_stream(fit::stream(&self.settings));
-        let made = self.wait(made);
-        made.map(drop).map_err(|error| self.failed("it cannot be made", &error))
+        self.make(&fit::stream(&self.settings))
     }
 
     pub(super) fn failed(

@@ -152,7 +152,7 @@ impl Link {
     }
 
     /// Makes a stream. Where servers have just come up, one of them may be none yet to the others.
-    pub(super) fn make(&self, config: &Config) -> Result<(), StreamError> {
+    pub(in super::super) fn make(&self, config: &Config) -> Result<(), StreamError> {
         let deadline = Instant::now() + START_WAIT;
         loop {
             let made = self.wait(self.api.create_stream(config.clone()));
