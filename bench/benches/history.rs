@@ -177,6 +177,7 @@ fn make(dir: &Path, size: &Size) {
         four_eyes,
         archives: None,
         mailbox,
+        node: None,
     };
     let (engine, _) = Engine::new(setup);
     let sealer = Sealer::start(engine, parts);

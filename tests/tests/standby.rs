@@ -82,9 +82,7 @@ async fn a_node_takes_over_from_an_owner_that_was_killed_and_nothing_that_was_ac
     assert_eq!(owed(&mut to_a, last).await, all);
     assert_eq!(held(&mut to_a, &world, &books.sent).await, totals);
     assert_eq!((to_a.legs(&batch).await, to_a.export(&batch).await), (legs, files));
-    for engine in [&a] {
-        assert!(!engine.stderr().contains("is void"), "{}", engine.stderr());
-    }
+    assert!(!a.stderr().contains("is void"), "{}", a.stderr());
     drop(to_a);
     a.stop().await;
     for name in ["a", "b"] {
