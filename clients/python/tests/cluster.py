@@ -31,6 +31,8 @@ class Cluster:
         self.names = ""
         # Nodes that do what they are told, and never answer.
         self.silent: set[int] = set()
+        # Calls that a node answers only when they are no longer here.
+        self.held: set[tuple[int, str]] = set()
         self.credited: Counter[bytes] = Counter()
         self.totals: dict[bytes, int] = {}
         self.changes: dict[str, int] = {}
@@ -78,18 +80,29 @@ class _Node(vouchers_pb2_grpc.VouchersServicer, operator_pb2_grpc.OperatorServic
                 context.set_trailing_metadata((("tallystick-owner", self.named()),))
         context.abort(grpc.StatusCode.UNAVAILABLE, "this engine stands by")
 
-    def answer(self) -> None:
+    def answer(self, call: str) -> None:
         if self.number in self.cluster.silent:
             self.cluster.over.wait(DEADLINE)
+        self.hold(call)
+
+    def hold(self, call: str) -> None:
+        until(lambda: (self.number, call) not in self.cluster.held or self.cluster.over.is_set())
 
     def GetNetwork(self, request: Any, context: Any) -> vouchers_pb2.Network:
         with self.cluster.lock:
             self.cluster.calls.append((self.number, "GetNetwork"))
+        self.hold("GetNetwork")
+        with self.cluster.lock:
             return vouchers_pb2.Network(network_id=b"\7" * 32, owner=self.named(), standby=self.cluster.owner != self.number)
 
     def GetChannel(self, request: Any, context: Any) -> vouchers_pb2.Channel:
         self.called("GetChannel", context)
-        return vouchers_pb2.Channel()
+        self.hold("GetChannel")
+        key = b"".join((request.signer, request.payee, request.asset.to_bytes(8, "little"), request.lane.to_bytes(8, "little"),
+                        request.expires_at.to_bytes(8, "little")))
+        with self.cluster.lock:
+            total = self.cluster.totals.get(key)
+        return vouchers_pb2.Channel(known=total is not None, cumulative=total or 0)
 
     def Stream(self, request_iterator: Any, context: Any) -> Iterator[vouchers_pb2.Ack]:
         self.called("Stream", context)
@@ -105,14 +118,14 @@ class _Node(vouchers_pb2_grpc.VouchersServicer, operator_pb2_grpc.OperatorServic
                         self.cluster.totals[voucher[:88]] = total
                         self.cluster.credited[voucher] += 1
                     outcomes.append(1 if is_new else 2)
-            self.answer()
+            self.answer("Frame")
             yield vouchers_pb2.Ack(frame_id=frame.frame_id, lsn=1, outcomes=bytes(outcomes))
 
     def CloseWindow(self, request: Any, context: Any) -> operator_pb2.Window:
         self.called("CloseWindow", context)
         with self.cluster.lock:
             number = self.cluster.changes.setdefault(request.request_id, len(self.cluster.changes) + 1)
-        self.answer()
+        self.answer("CloseWindow")
         return operator_pb2.Window(number=number)
 
     def ListObligations(self, request: Any, context: Any) -> Iterator[operator_pb2.Obligation]:
@@ -121,5 +134,5 @@ class _Node(vouchers_pb2_grpc.VouchersServicer, operator_pb2_grpc.OperatorServic
 
     def CreateConsoleLogin(self, request: Any, context: Any) -> operator_pb2.ConsoleLogin:
         self.called("CreateConsoleLogin", context)
-        self.answer()
+        self.answer("CreateConsoleLogin")
         return operator_pb2.ConsoleLogin(code="c")

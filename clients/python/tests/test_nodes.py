@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -14,7 +15,7 @@ from tallystick.connect import connect
 from tallystick.facilitator import CREDITED, STALE, Facilitator
 from tallystick.nodes import NoOwnerError, addresses, place
 from tallystick.operator import Operator
-from tallystick.v1 import operator_pb2
+from tallystick.v1 import operator_pb2, operator_pb2_grpc, vouchers_pb2, vouchers_pb2_grpc
 
 
 @pytest.fixture
@@ -79,6 +80,58 @@ def test_while_all_stand_by_an_owner_is_waited_for_as_long_as_the_call_may_take(
     closing.join(DEADLINE)
     assert found == [1]
     operator.close()
+
+
+def test_a_search_leaves_the_calls_of_others_alone(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallystick.nodes.ASK_SECONDS", 0.1)
+    cluster.owner = 0
+    channel, _ = connect(cluster.addresses)
+    vouchers_stub, stub = vouchers_pb2_grpc.VouchersStub(channel), operator_pb2_grpc.OperatorStub(channel)
+    cluster.held = {(0, "GetChannel")}
+    found: list[vouchers_pb2.Channel] = []
+    reading = threading.Thread(target=lambda: found.append(vouchers_stub.GetChannel(vouchers_pb2.GetChannelRequest())))
+    reading.start()
+    until(lambda: cluster.count(0, "GetChannel") == 1)
+    cluster.held |= {(0, "GetNetwork")}
+    cluster.owner = None
+    with pytest.raises(NoOwnerError, match="DEADLINE_EXCEEDED"):
+        stub.CloseWindow(operator_pb2.CloseWindowRequest(request_id="a"), timeout=1)
+    cluster.owner, cluster.held = 0, set()
+    reading.join(DEADLINE)
+    assert len(found) == 1 and cluster.count(0, "GetChannel") == 1, "answered where it was asked"
+    channel.close()
+
+
+def test_nobody_waits_for_the_search_of_another(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallystick.nodes.OWNER_SECONDS", DEADLINE)
+    cluster.owner = 0
+    channel, _ = connect(cluster.addresses)
+    stub = operator_pb2_grpc.OperatorStub(channel)
+    caught: list[Exception] = []
+
+    def ask(call: Callable[[Any], Any], request: Any) -> threading.Thread:
+        def asked() -> None:
+            try:
+                call(request)
+            except Exception as error:
+                caught.append(error)
+
+        asking = threading.Thread(target=asked)
+        asking.start()
+        return asking
+
+    cluster.held = {(0, "CreateConsoleLogin")}
+    login = ask(stub.CreateConsoleLogin, operator_pb2.CreateConsoleLoginRequest())
+    until(lambda: cluster.count(0, "CreateConsoleLogin") == 1)
+    cluster.owner = None
+    closing = ask(stub.CloseWindow, operator_pb2.CloseWindowRequest(request_id="a"))
+    until(lambda: cluster.count(1, "GetNetwork") > 0)
+    cluster.kill(0)
+    login.join(DEADLINE)
+    assert closing.is_alive() and isinstance(caught[0], grpc.RpcError)
+    channel.close()
+    closing.join(DEADLINE)
+    assert isinstance(caught[1], ValueError), "closed while it looked"
 
 
 def test_a_change_goes_on_at_the_next_owner_and_happens_once(cluster: Cluster) -> None:

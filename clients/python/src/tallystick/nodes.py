@@ -23,7 +23,8 @@ TRIES = 8
 # Calls that change nothing begin with one of these.
 READS = ("Get", "List", "Find", "Export")
 # A machine that died without a word is noticed, since another one may have taken over.
-OPTIONS = (("grpc.keepalive_time_ms", 2_000), ("grpc.keepalive_timeout_ms", 3_000))
+# Channels share no connection: what one of them knows of an address that failed holds up no other.
+OPTIONS = (("grpc.keepalive_time_ms", 2_000), ("grpc.keepalive_timeout_ms", 3_000), ("grpc.use_local_subchannel_pool", 1))
 NETWORK = "/tallystick.v1.Vouchers/GetNetwork"
 
 
@@ -47,6 +48,13 @@ def place(address: str) -> str:
     return rest if has_port else f"{rest}:{PORT}"
 
 
+class _Open:
+    """A channel to a node that said it is the owner, and how many calls are under way on it."""
+
+    def __init__(self, node: int, channel: grpc.Channel) -> None:
+        self.node, self.channel, self.calls = node, channel, 1
+
+
 class Nodes(grpc.Channel):
     """A channel for the generated stubs that finds the owner, goes on when it changes, and makes a call once more where that
     is safe: when it did not arrive for sure, or changes nothing, or has a request id. Any other call fails as ever, and
@@ -55,42 +63,80 @@ class Nodes(grpc.Channel):
     def __init__(self, names: Sequence[str], opened: Callable[[str], grpc.Channel]) -> None:
         """`opened` makes a channel to one of them."""
         self._names, self._opened = list(names), opened
-        self._lock = threading.RLock()
-        self._channels: dict[int, grpc.Channel] = {}
-        self._owner: int | None = None
+        # Held while an owner is looked for; `_lock` is for what stands below, and never held for long.
+        self._search, self._lock = threading.Lock(), threading.Lock()
+        self._closed = threading.Event()
+        self._owner: _Open | None = None
+        # Owners that were left while others' calls were under way there: closed when these are over.
+        self._left: list[_Open] = []
+        # The channel of whoever is asked now. One search at a time: one of these.
+        self._probe: grpc.Channel | None = None
         # Where the next search begins.
         self._next = 0
         self._network = b""
 
-    def owner(self, until: float) -> tuple[int, grpc.Channel]:
-        """The owner and a channel to it, looked for until then (`time.monotonic`). One looks, and the others wait."""
-        if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
+    def owner(self, until: float) -> _Open:
+        """The owner, looked for until then (`time.monotonic`); to be given to `ended` when the call is over. One looks, and
+        the others wait."""
+        if (known := self._known()) is not None:
+            return known
+        if not self._search.acquire(timeout=max(0.0, until - time.monotonic())):
             raise NoOwnerError("the engine's owner was not found in time")
         try:
-            if self._owner is None:
-                self._owner = self._found(until)
-            return self._owner, self._channel(self._owner)
+            return self._known() or self._found(until)
         finally:
-            self._lock.release()
+            self._search.release()
 
-    def leave(self, node: int, owner: str = "") -> None:
-        """This one did not do: the next search begins at the owner that it named, else behind it."""
+    def leave(self, place: _Open, owner: str = "") -> None:
+        """This one did not do: the next search begins at the owner that it named, else behind it. Calls that others have
+        under way there go on."""
         with self._lock:
-            if self._owner != node:
+            if self._owner is not place:
                 return
             self._owner = None
+            self._left.append(place)
             named = self._named(owner)
-            self._next = named if named is not None else (node + 1) % len(self._names)
+            self._next = named if named is not None else (place.node + 1) % len(self._names)
 
-    def _channel(self, node: int) -> grpc.Channel:
-        if node not in self._channels:
-            self._channels[node] = self._opened(self._names[node])
-        return self._channels[node]
+    def ended(self, place: _Open) -> None:
+        """A call is over. Closes nothing: gRPC says so on a thread that must not wait."""
+        with self._lock:
+            place.calls -= 1
+
+    def _known(self) -> _Open | None:
+        with self._lock:
+            self._check()
+            if self._owner is not None:
+                self._owner.calls += 1
+            return self._owner
+
+    def _check(self) -> None:
+        if self._closed.is_set():
+            raise ValueError("the channel is closed")
+
+    def _probed(self, node: int) -> grpc.Channel:
+        """A channel of its own, to be asked on: one that failed waits before it connects again, and longer each time."""
+        with self._lock:
+            self._check()
+            self._probe = self._opened(self._names[node])
+            return self._probe
+
+    def _taken(self, node: int, channel: grpc.Channel) -> _Open:
+        """It said that it is the owner."""
+        with self._lock:
+            self._check()
+            self._next, self._owner, self._probe = node, _Open(node, channel), None
+            over = [one for one in self._left if not one.calls]
+            self._left = [one for one in self._left if one.calls]
+            found = self._owner
+        for one in over:
+            one.channel.close()
+        return found
 
     def _named(self, owner: str) -> int | None:
         return next((at for at, name in enumerate(self._names) if owner and place(name) == place(owner)), None)
 
-    def _found(self, until: float) -> int:
+    def _found(self, until: float) -> _Open:
         within, tries = ASK_SECONDS, 0
         before = ""
         while True:
@@ -103,10 +149,10 @@ class Nodes(grpc.Channel):
             if not may_change or time.monotonic() + pause >= until:
                 raise NoOwnerError(f"none of the addresses takes calls: {said}", names_another)
             before = said
-            time.sleep(pause)
+            self._closed.wait(pause)
             tries, within = tries + 1, min(within * 2, ASK_SECONDS_MAX)
 
-    def _round(self, within: float, until: float) -> tuple[int | None, str, bool, bool]:
+    def _round(self, within: float, until: float) -> tuple[_Open | None, str, bool, bool]:
         """Asks each once, the one that is named as the owner next."""
         count = len(self._names)
         waiting = deque((self._next + n) % count for n in range(count))
@@ -114,26 +160,18 @@ class Nodes(grpc.Channel):
         while waiting:
             node = waiting.popleft()
             name = self._names[node]
-            ask = self._channel(node).unary_unary(
-                NETWORK, request_serializer=vouchers_pb2.GetNetworkRequest.SerializeToString,
-                response_deserializer=vouchers_pb2.Network.FromString)
+            channel, is_owner = self._probed(node), False
             try:
-                answer = ask(vouchers_pb2.GetNetworkRequest(), timeout=max(0.001, min(within, until - time.monotonic())))
-            except grpc.RpcError as error:
-                if not owner_of(error):
-                    said.append(f"{name} does not say what it is ({error.code().name}: {error.details()})")
-                    # A channel that failed waits before it connects again, and longer each time.
-                    self._channels.pop(node).close()
-                    continue
-                # It does not know its network yet.
-                answer = vouchers_pb2.Network(standby=True, owner=owner_of(error))
-            if answer.network_id and answer.network_id != (self._network or answer.network_id):
-                said.append(f"{name} is an engine of another network")
+                answer = self._asked(channel, min(within, until - time.monotonic()))
+                is_owner = isinstance(answer, vouchers_pb2.Network) and not answer.standby
+                if is_owner:
+                    return self._taken(node, channel), "", True, False
+            finally:
+                if not is_owner:
+                    channel.close()
+            if isinstance(answer, str):
+                said.append(f"{name} {answer}")
                 continue
-            self._network = self._network or answer.network_id
-            if not answer.standby:
-                self._next = node
-                return node, "", True, False
             may_change = True
             if not answer.owner:
                 said.append(f"{name} stands by and knows of no owner at the moment")
@@ -148,6 +186,23 @@ class Nodes(grpc.Channel):
         if outside:
             said.append(f"{outside} is not among your addresses, so nothing was sent there: add it")
         return None, "; ".join(said), may_change and not outside, bool(outside)
+
+    def _asked(self, channel: grpc.Channel, within: float) -> vouchers_pb2.Network | str:
+        """What it is, or why that is not known, in words."""
+        ask = channel.unary_unary(
+            NETWORK, request_serializer=vouchers_pb2.GetNetworkRequest.SerializeToString,
+            response_deserializer=vouchers_pb2.Network.FromString)
+        try:
+            answer: vouchers_pb2.Network = ask(vouchers_pb2.GetNetworkRequest(), timeout=max(0.001, within))
+        except grpc.RpcError as error:
+            if not owner_of(error):
+                return f"does not say what it is ({error.code().name}: {error.details()})"
+            # It does not know its network yet.
+            answer = vouchers_pb2.Network(standby=True, owner=owner_of(error))
+        if answer.network_id and answer.network_id != (self._network or answer.network_id):
+            return "is an engine of another network"
+        self._network = self._network or answer.network_id
+        return answer
 
     def unary_unary(self, method: str, *how: Any, **more: Any) -> Any:
         return _Calls(self, "unary_unary", method, how, more)
@@ -168,10 +223,14 @@ class Nodes(grpc.Channel):
         raise NotImplementedError("of several addresses there is no one connection to watch")
 
     def close(self) -> None:
+        """Ends calls that are under way, and a search: waits for neither."""
         with self._lock:
-            for channel in self._channels.values():
-                channel.close()
-            self._channels.clear()
+            self._closed.set()
+            channels = [one.channel for one in (self._owner, *self._left) if one is not None]
+            channels += [self._probe] if self._probe is not None else []
+            self._owner, self._left, self._probe = None, [], None
+        for channel in channels:
+            channel.close()
 
     def __enter__(self) -> Nodes:
         return self
@@ -203,27 +262,38 @@ class _Calls:
     def __init__(self, nodes: Nodes, kind: str, method: str, how: tuple[Any, ...], more: dict[str, Any]) -> None:
         self._nodes, self._kind, self._method, self._how, self._more = nodes, kind, method, how, more
 
-    def _made(self, channel: grpc.Channel) -> Any:
-        return getattr(channel, self._kind)(self._method, *self._how, **self._more)
-
     def __call__(self, request: Any, timeout: float | None = None, **more: Any) -> Any:
         until = None if timeout is None else time.monotonic() + timeout
         if self._kind.startswith("stream"):
             # What was sent on a stream its caller knows: it is not begun again here.
-            node, channel = self._owner(until)
-            made = self._made(channel)
-            if self._kind == "stream_stream":
-                return _Rows(self._nodes, node, made(request, timeout=timeout, **more))
+            place = self._owner(until)
             try:
-                return made(request, timeout=timeout, **more)
+                return self._tried(place, request, until, more)
             except grpc.RpcError as error:
-                self._nodes.leave(node, owner_of(error))
+                self._nodes.leave(place, owner_of(error))
                 raise
         return self._repeated(request, until, more)
 
-    def _owner(self, until: float | None) -> tuple[int, grpc.Channel]:
+    def _owner(self, until: float | None) -> _Open:
         most = time.monotonic() + OWNER_SECONDS
         return self._nodes.owner(most if until is None else min(most, until))
+
+    def _tried(self, place: _Open, request: Any, until: float | None, more: dict[str, Any]) -> Any:
+        """Once, there. Where answers come one after the other, the call is over when gRPC says so."""
+        goes_on = False
+        try:
+            timeout = None if until is None else max(0.001, until - time.monotonic())
+            answer = getattr(place.channel, self._kind)(self._method, *self._how, **self._more)(request, timeout=timeout, **more)
+            if self._kind.endswith("unary"):
+                return answer
+            goes_on = answer.add_callback(lambda: self._nodes.ended(place))
+            rows = _Rows(self._nodes, place, answer)
+            if self._kind == "unary_stream":
+                rows.begin()
+            return rows
+        finally:
+            if not goes_on:
+                self._nodes.ended(place)
 
     def _repeated(self, request: Any, until: float | None, more: dict[str, Any]) -> Any:
         call = self._method.rpartition("/")[2]
@@ -234,33 +304,28 @@ class _Calls:
             if tries:
                 pause = PAUSES[min(tries, len(PAUSES)) - 1]
                 time.sleep(pause if until is None else max(0.0, min(pause, until - time.monotonic())))
-            node, channel = self._owner(until)
+            place = self._owner(until)
             try:
-                timeout = None if until is None else max(0.001, until - time.monotonic())
-                answer = self._made(channel)(request, timeout=timeout, **more)
-                if self._kind == "unary_unary":
-                    return answer
-                rows = _Rows(self._nodes, node, answer)
-                rows.begin()
-                return rows
+                return self._tried(place, request, until, more)
             except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                # Whoever waits here has cancelled nothing: a connection that ended did.
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
                     raise
                 owner = owner_of(error)
-                self._nodes.leave(node, owner)
+                self._nodes.leave(place, owner)
                 is_late = until is not None and time.monotonic() >= until
-                is_its_word = not owner and node == unable
+                is_its_word = not owner and place.node == unable
                 if is_late or is_its_word or tries + 1 == TRIES or not (may_repeat or owner):
                     raise
-                unable = -1 if owner else node
+                unable = -1 if owner else place.node
         raise AssertionError("every try returns or raises")
 
 
 class _Rows:
     """The answers of a call, one after the other; says where they break off."""
 
-    def __init__(self, nodes: Nodes, node: int, call: Any) -> None:
-        self._nodes, self._node, self._call = nodes, node, call
+    def __init__(self, nodes: Nodes, place: _Open, call: Any) -> None:
+        self._nodes, self._place, self._call = nodes, place, call
         self._first: list[Any] = []
 
     def begin(self) -> None:
@@ -278,7 +343,7 @@ class _Rows:
         try:
             return next(self._call)
         except grpc.RpcError as error:
-            self._nodes.leave(self._node, owner_of(error))
+            self._nodes.leave(self._place, owner_of(error))
             raise
 
     def __getattr__(self, name: str) -> Any:
