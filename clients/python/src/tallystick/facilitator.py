@@ -1,6 +1,7 @@
 """Bringing vouchers to an engine: one call, or a stream that outlives its connections. Needs `tallystick[grpc]`."""
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -19,6 +20,8 @@ from .nodes import NoOwnerError
 from .token import Credential
 from .v1 import vouchers_pb2, vouchers_pb2_grpc
 from .voucher import VOUCHER_BYTES, Channel, Voucher
+
+log = logging.getLogger("tallystick")
 
 CREDITED, STALE = 1, 2
 NAMES: dict[int, str] = {number: name.removeprefix("OUTCOME_").lower() for name, number in vouchers_pb2.Outcome.items()}
@@ -189,8 +192,9 @@ class VoucherStream:
             except BaseException as failed:
                 self._fail(failed)
                 return
-            is_wrong_list = isinstance(error, NoOwnerError) and error.names_another
-            if error is not None and (error.code() in FINAL or is_wrong_list):
+            if isinstance(error, NoOwnerError):
+                log.warning("a stream of vouchers goes on trying: %s", error)
+            if error is not None and error.code() in FINAL:
                 self._fail(TallystickError(f"{error.code().name}: {error.details()}"))
                 return
             attempt = 0 if self._first > before else attempt + 1

@@ -140,23 +140,24 @@ class Nodes(grpc.Channel):
         within, tries = ASK_SECONDS, 0
         before = ""
         while True:
-            found, said, may_change, names_another = self._round(within, until)
+            found, said, may_change = self._round(within, until)
             # A round that was cut short says less than the one before.
             said = before if before and time.monotonic() >= until else said
             if found is not None:
                 return found
             pause = PAUSES[min(tries, len(PAUSES) - 1)]
             if not may_change or time.monotonic() + pause >= until:
-                raise NoOwnerError(f"none of the addresses takes calls: {said}", names_another)
+                raise NoOwnerError(f"none of the addresses takes calls: {said}")
             before = said
             self._closed.wait(pause)
             tries, within = tries + 1, min(within * 2, ASK_SECONDS_MAX)
 
-    def _round(self, within: float, until: float) -> tuple[_Open | None, str, bool, bool]:
-        """Asks each once, the one that is named as the owner next."""
+    def _round(self, within: float, until: float) -> tuple[_Open | None, str, bool]:
+        """Asks each once, the one that is named as the owner next. An owner that is not one of the addresses may be dead, and
+        one of them the next: it is waited for all the same."""
         count = len(self._names)
         waiting = deque((self._next + n) % count for n in range(count))
-        said, outside, may_change = [], "", False
+        said, outside, is_inside, may_change = [], "", False, False
         while waiting:
             node = waiting.popleft()
             name = self._names[node]
@@ -165,7 +166,7 @@ class Nodes(grpc.Channel):
                 answer = self._asked(channel, min(within, until - time.monotonic()))
                 is_owner = isinstance(answer, vouchers_pb2.Network) and not answer.standby
                 if is_owner:
-                    return self._taken(node, channel), "", True, False
+                    return self._taken(node, channel), "", True
             finally:
                 if not is_owner:
                     channel.close()
@@ -178,14 +179,15 @@ class Nodes(grpc.Channel):
                 continue
             said.append(f"{name} stands by and names {answer.owner} as the owner")
             named = self._named(answer.owner)
+            is_inside = is_inside or named is not None
             if named is None:
                 outside = answer.owner
             elif named in waiting:
                 waiting.remove(named)
                 waiting.appendleft(named)
-        if outside:
+        if outside and not is_inside:
             said.append(f"{outside} is not among your addresses, so nothing was sent there: add it")
-        return None, "; ".join(said), may_change and not outside, bool(outside)
+        return None, "; ".join(said), may_change
 
     def _asked(self, channel: grpc.Channel, within: float) -> vouchers_pb2.Network | str:
         """What it is, or why that is not known, in words."""
@@ -241,11 +243,6 @@ class Nodes(grpc.Channel):
 
 class NoOwnerError(TallystickError, grpc.RpcError):
     """None of the addresses takes calls; what each of them said."""
-
-    def __init__(self, text: str, names_another: bool = False) -> None:
-        """Whether an owner was named that is not one of the addresses: then no other try helps."""
-        super().__init__(text)
-        self.names_another = names_another
 
     def code(self) -> grpc.StatusCode:
         """As where one engine is gone."""
