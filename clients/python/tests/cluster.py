@@ -31,6 +31,8 @@ class Cluster:
         self.names = ""
         # Nodes that do what they are told, and never answer.
         self.silent: set[int] = set()
+        # Says that it is the owner, and does nothing: its journal goes to another this moment.
+        self.refuses = False
         # Calls that a node answers only when they are no longer here.
         self.held: set[tuple[int, str]] = set()
         self.credited: Counter[bytes] = Counter()
@@ -74,7 +76,7 @@ class _Node(vouchers_pb2_grpc.VouchersServicer, operator_pb2_grpc.OperatorServic
         """Notes a call, and refuses it as a standby does."""
         with self.cluster.lock:
             self.cluster.calls.append((self.number, call))
-            if self.cluster.owner == self.number:
+            if self.cluster.owner == self.number and not self.cluster.refuses:
                 return
             if self.named():
                 context.set_trailing_metadata((("tallystick-owner", self.named()),))

@@ -13,7 +13,7 @@ from cluster import DEADLINE, Cluster, until
 from tallystick import AgentKey, Channel, TallystickError, Voucher
 from tallystick.connect import connect
 from tallystick.facilitator import CREDITED, STALE, Facilitator
-from tallystick.nodes import NoOwnerError, addresses, place
+from tallystick.nodes import TRIES, NoOwnerError, _Calls, addresses, place
 from tallystick.operator import Operator
 from tallystick.v1 import operator_pb2, operator_pb2_grpc, vouchers_pb2, vouchers_pb2_grpc
 
@@ -79,7 +79,7 @@ def test_while_all_stand_by_an_owner_is_waited_for_as_long_as_the_call_may_take(
     request = operator_pb2.CloseWindowRequest(request_id="a")
     with pytest.raises(NoOwnerError, match="knows of no owner") as caught:
         operator.stub.CloseWindow(request, timeout=0.3)
-    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     asked = cluster.count(1, "GetNetwork")
     found: list[int] = []
     closing = threading.Thread(target=lambda: found.append(operator.stub.CloseWindow(request).number))
@@ -141,6 +141,25 @@ def test_nobody_waits_for_the_search_of_another(cluster: Cluster, monkeypatch: p
     channel.close()
     closing.join(DEADLINE)
     assert isinstance(caught[1], ValueError), "closed while it looked"
+
+
+def test_a_call_looks_for_owners_for_so_long_in_all_whatever_its_tries(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.owner, cluster.refuses = 0, True
+    channel, _ = connect(cluster.addresses)
+    stub = operator_pb2_grpc.OperatorStub(channel)
+    lefts: list[float] = []
+    look = _Calls._owner
+
+    def looked(self: _Calls, until: float | None, left: float) -> tuple[Any, float]:
+        lefts.append(left)
+        return look(self, until, left)
+
+    monkeypatch.setattr(_Calls, "_owner", looked)
+    with pytest.raises(grpc.RpcError, match="this engine stands by"):
+        stub.CloseWindow(operator_pb2.CloseWindowRequest(request_id="a"))
+    assert len(lefts) == TRIES and lefts == sorted(set(lefts), reverse=True), "each try has what the one before left"
+    channel.close()
 
 
 def test_a_change_goes_on_at_the_next_owner_and_happens_once(cluster: Cluster) -> None:

@@ -75,15 +75,15 @@ class Nodes(grpc.Channel):
         self._next = 0
         self._network = b""
 
-    def owner(self, until: float) -> _Open:
-        """The owner, looked for until then (`time.monotonic`); to be given to `ended` when the call is over. One looks, and
-        the others wait."""
+    def owner(self, until: float, late: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> _Open:
+        """The owner, looked for until then (`time.monotonic`), when the code is `late`; to be given to `ended` when the call is
+        over. One looks, and the others wait."""
         if (known := self._known()) is not None:
             return known
         if not self._search.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise NoOwnerError("the engine's owner was not found in time")
+            raise NoOwnerError("the engine's owner was not found in time", late)
         try:
-            return self._known() or self._found(until)
+            return self._known() or self._found(until, late)
         finally:
             self._search.release()
 
@@ -136,7 +136,7 @@ class Nodes(grpc.Channel):
     def _named(self, owner: str) -> int | None:
         return next((at for at, name in enumerate(self._names) if owner and place(name) == place(owner)), None)
 
-    def _found(self, until: float) -> _Open:
+    def _found(self, until: float, late: grpc.StatusCode) -> _Open:
         within, tries = ASK_SECONDS, 0
         before = ""
         while True:
@@ -146,8 +146,10 @@ class Nodes(grpc.Channel):
             if found is not None:
                 return found
             pause = PAUSES[min(tries, len(PAUSES) - 1)]
-            if not may_change or time.monotonic() + pause >= until:
-                raise NoOwnerError(f"none of the addresses takes calls: {said}")
+            is_late = time.monotonic() + (pause if may_change else 0.0) >= until
+            if is_late or not may_change:
+                code = late if is_late else grpc.StatusCode.UNAVAILABLE
+                raise NoOwnerError(f"none of the addresses takes calls: {said}", code)
             before = said
             self._closed.wait(pause)
             tries, within = tries + 1, min(within * 2, ASK_SECONDS_MAX)
@@ -244,9 +246,14 @@ class Nodes(grpc.Channel):
 class NoOwnerError(TallystickError, grpc.RpcError):
     """None of the addresses takes calls; what each of them said."""
 
+    def __init__(self, text: str, code: grpc.StatusCode) -> None:
+        """With the code that the call has then."""
+        super().__init__(text)
+        self._code = code
+
     def code(self) -> grpc.StatusCode:
-        """As where one engine is gone."""
-        return grpc.StatusCode.UNAVAILABLE
+        """UNAVAILABLE, as where one engine is gone; DEADLINE_EXCEEDED if the call's own deadline ended the search."""
+        return self._code
 
     def details(self) -> str:
         """What each said."""
@@ -263,7 +270,7 @@ class _Calls:
         until = None if timeout is None else time.monotonic() + timeout
         if self._kind.startswith("stream"):
             # What was sent on a stream its caller knows: it is not begun again here.
-            place = self._owner(until)
+            place, _ = self._owner(until, OWNER_SECONDS)
             try:
                 return self._tried(place, request, until, more)
             except grpc.RpcError as error:
@@ -271,9 +278,14 @@ class _Calls:
                 raise
         return self._repeated(request, until, more)
 
-    def _owner(self, until: float | None) -> _Open:
-        most = time.monotonic() + OWNER_SECONDS
-        return self._nodes.owner(most if until is None else min(most, until))
+    def _owner(self, until: float | None, left: float) -> tuple[_Open, float]:
+        """The owner, and how long this call may still look for one."""
+        began = time.monotonic()
+        if until is not None and until < began + left:
+            place = self._nodes.owner(until, grpc.StatusCode.DEADLINE_EXCEEDED)
+        else:
+            place = self._nodes.owner(began + left)
+        return place, max(0.0, left - (time.monotonic() - began))
 
     def _tried(self, place: _Open, request: Any, until: float | None, more: dict[str, Any]) -> Any:
         """Once, there. Where answers come one after the other, the call is over when gRPC says so."""
@@ -297,11 +309,13 @@ class _Calls:
         may_repeat = call.startswith(READS) or bool(getattr(request, "request_id", ""))
         # Who said last that it cannot now: twice the same is its answer.
         unable = -1
+        # All tries together: a token that was signed for this call is good for a minute or two.
+        left = OWNER_SECONDS
         for tries in range(TRIES):
             if tries:
                 pause = PAUSES[min(tries, len(PAUSES)) - 1]
                 time.sleep(pause if until is None else max(0.0, min(pause, until - time.monotonic())))
-            place = self._owner(until)
+            place, left = self._owner(until, left)
             try:
                 return self._tried(place, request, until, more)
             except grpc.RpcError as error:
