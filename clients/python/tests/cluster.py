@@ -35,6 +35,8 @@ class Cluster:
         self.refuses = False
         # Calls that a node answers only when they are no longer here.
         self.held: set[tuple[int, str]] = set()
+        # The outcome of a voucher that is not new.
+        self.known_before = 2
         self.credited: Counter[bytes] = Counter()
         self.totals: dict[bytes, int] = {}
         self.changes: dict[str, int] = {}
@@ -119,7 +121,7 @@ class _Node(vouchers_pb2_grpc.VouchersServicer, operator_pb2_grpc.OperatorServic
                     if is_new:
                         self.cluster.totals[voucher[:88]] = total
                         self.cluster.credited[voucher] += 1
-                    outcomes.append(1 if is_new else 2)
+                    outcomes.append(1 if is_new else self.cluster.known_before)
             self.answer("Frame")
             yield vouchers_pb2.Ack(frame_id=frame.frame_id, lsn=1, outcomes=bytes(outcomes))
 

@@ -15,6 +15,7 @@ from tallystick.connect import connect
 from tallystick.facilitator import CREDITED, STALE, Facilitator
 from tallystick.nodes import TRIES, NoOwnerError, _Calls, addresses, place
 from tallystick.operator import Operator
+from tallystick.token import KeyFile
 from tallystick.v1 import operator_pb2, operator_pb2_grpc, vouchers_pb2, vouchers_pb2_grpc
 
 
@@ -229,6 +230,34 @@ def test_a_stream_goes_on_when_its_owner_changes(cluster: Cluster, how: str, mon
     assert len(cluster.credited) == len(signed), "nothing is lost"
     assert set(cluster.credited.values()) == {1}, "nothing is doubled"
     facilitator.close()
+
+
+def test_a_question_of_a_stream_that_is_not_answered_is_asked_elsewhere(
+        cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallystick.facilitator.ACK_SECONDS", 1.0)
+    cluster.owner, cluster.known_before = 0, vouchers_pb2.OUTCOME_OVER_LIMIT
+    cluster.held = {(0, "Frame"), (0, "GetChannel")}
+    facilitator = Facilitator(cluster.addresses)
+    with facilitator.stream() as stream:
+        sent = stream.send(vouchers(1))
+        until(lambda: cluster.count(0, "Frame") == 2)
+        # Its ack was lost. Sent again, it is refused: what the channel holds is asked for, and never answered.
+        cluster.held = {(0, "GetChannel")}
+        until(lambda: cluster.count(0, "GetChannel") == 1)
+        cluster.owner = 1
+        assert sent.result(DEADLINE).outcomes == (CREDITED,)
+    assert set(cluster.credited.values()) == {1}
+    facilitator.close()
+
+
+def test_a_token_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallystick.connect.NETWORK_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        facilitator = Facilitator(f"127.0.0.1:{hole.getsockname()[1]}", KeyFile("a", "11" * 32))
+        with pytest.raises(grpc.RpcError) as caught:
+            facilitator.total(b"\1" * 32, Channel(b"\5" * 32, 978, 1, 2_000_000_000))
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        facilitator.close()
 
 
 def test_addresses_are_a_list_or_a_text_and_all_speak_tls_or_none() -> None:

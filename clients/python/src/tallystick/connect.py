@@ -12,6 +12,8 @@ from .token import Credential, bearer
 from .v1 import vouchers_pb2, vouchers_pb2_grpc
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
+# How long an engine may take to say which network a token is for.
+NETWORK_SECONDS = 30.0
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -40,7 +42,7 @@ def connect(server: str | Sequence[str], credential: Credential | None = None, t
     def network() -> bytes:
         if not known:
             stub = vouchers_pb2_grpc.VouchersStub(channel)
-            known.append(stub.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id)
+            known.append(stub.GetNetwork(vouchers_pb2.GetNetworkRequest(), timeout=NETWORK_SECONDS).network_id)
         return known[0]
 
     header = bearer(credential, network)

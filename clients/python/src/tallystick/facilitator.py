@@ -29,7 +29,8 @@ NAMES: dict[int, str] = {number: name.removeprefix("OUTCOME_").lower() for name,
 FRAME_VOUCHERS, UNREAD_VOUCHERS = 4_096, 16_384
 # What to send again comes at once the first time, then after longer and longer pauses.
 PAUSES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
-# How long an ack may be owed before the connection is given up: an engine acks within milliseconds, one that is cut off never.
+# How long an ack may be owed before the connection is given up, or the answer to a call that a stream makes itself: an engine
+# acks within milliseconds, one that is cut off never.
 ACK_SECONDS = 30.0
 # Trouble that another try does not mend.
 FINAL = (
@@ -189,6 +190,9 @@ class VoucherStream:
                 error: grpc.RpcError | None = None
             except grpc.RpcError as failed:
                 error = failed
+                # It may be a question beside the stream that failed.
+                if self._call is not None:
+                    self._call.cancel()  # type: ignore[no-untyped-call]
             except BaseException as failed:
                 self._fail(failed)
                 return
@@ -204,7 +208,7 @@ class VoucherStream:
                 self._changed.wait_for(lambda: self._failed is not None, PAUSES[min(attempt, len(PAUSES) - 1)])
 
     def _read(self, generation: int) -> None:
-        self._heard = time.monotonic()
+        self._heard, self._call = time.monotonic(), None
         call = self._stub.Stream(self._written(generation), metadata=self._caller())
         self._call = call
         for ack in call:
@@ -252,7 +256,8 @@ class VoucherStream:
             if outcome in (CREDITED, STALE):
                 continue
             signer, channel, cumulative = _unpacked(frame.packed[at * VOUCHER_BYTES:(at + 1) * VOUCHER_BYTES])
-            found = self._stub.GetChannel(_asked(signer, channel), metadata=self._caller())
+            found = self._stub.GetChannel(_asked(signer, channel), timeout=ACK_SECONDS, metadata=self._caller())
+            self._heard = time.monotonic()
             if found.known and found.cumulative >= cumulative:
                 outcomes[at] = CREDITED
         return Ack(ack.lsn, tuple(outcomes))

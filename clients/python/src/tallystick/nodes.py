@@ -345,6 +345,11 @@ class _Rows:
             self._first.append(row)
             return
 
+    def cancel(self) -> bool:
+        """Ends it, as one that did not do: the next call looks for the owner."""
+        self._nodes.leave(self._place)
+        return bool(self._call.cancel())
+
     def __iter__(self) -> Iterator[Any]:
         return self
 
