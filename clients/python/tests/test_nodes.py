@@ -270,3 +270,12 @@ def test_addresses_are_a_list_or_a_text_and_all_speak_tls_or_none() -> None:
             addresses(bad)
     with pytest.raises(TallystickError, match="under TLS only"):
         connect("127.0.0.1:1,10.0.0.1:1", "tsk_key")
+
+
+def test_an_address_without_a_port_is_that_of_an_engine(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.owner = 0
+    monkeypatch.setattr("tallystick.nodes.PORT", int(cluster.addresses[0].rpartition(":")[2]))
+    for server in ("127.0.0.1", "http://127.0.0.1/", f"127.0.0.1,{cluster.addresses[1]}"):
+        operator = Operator(server, "tsk_key")
+        assert operator.close_window("a").number == 1
+        operator.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import grpc
 
 from .errors import TallystickError
-from .nodes import OPTIONS, Nodes, addresses
+from .nodes import OPTIONS, Nodes, addresses, target
 from .token import Credential, bearer
 from .v1 import vouchers_pb2, vouchers_pb2_grpc
 
@@ -24,15 +24,15 @@ def connect(server: str | Sequence[str], credential: Credential | None = None, t
     of its certificate, if the system does not know it."""
     names = addresses(server)
     for one in names:
-        if credential is not None and not one.startswith("https://") and one.rpartition(":")[0] not in LOCAL:
+        if credential is not None and not one.startswith("https://") and target(one).rpartition(":")[0] not in LOCAL:
             raise TallystickError("a key goes to another machine under TLS only: https://HOST:PORT")
 
     def opened(name: str) -> grpc.Channel:
         options = OPTIONS if len(names) > 1 else ()
         if name.startswith("https://"):
             trusted = grpc.ssl_channel_credentials(pathlib.Path(tls_ca).read_bytes() if tls_ca else None)
-            return grpc.secure_channel(name.removeprefix("https://"), trusted, options)
-        return grpc.insecure_channel(name, options)
+            return grpc.secure_channel(target(name), trusted, options)
+        return grpc.insecure_channel(target(name), options)
 
     channel = opened(names[0]) if len(names) == 1 else Nodes(names, opened)
     if credential is None:

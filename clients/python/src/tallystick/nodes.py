@@ -41,11 +41,16 @@ def addresses(server: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(one.removeprefix("http://") for one in texts))
 
 
-def place(address: str) -> str:
-    """`host:port` of an address, to be compared."""
-    rest = address.rpartition("://")[2].rstrip("/").lower()
+def target(address: str) -> str:
+    """`host:port` of an address. Where it names no port, the one at which an engine listens: gRPC would take 443."""
+    rest = address.removeprefix("http://").removeprefix("https://").rstrip("/")
     has_port = rest.rpartition(":")[1] and not rest.endswith("]")
     return rest if has_port else f"{rest}:{PORT}"
+
+
+def place(address: str) -> str:
+    """The same, to be compared."""
+    return target(address.lower())
 
 
 class _Open:
