@@ -28,6 +28,8 @@ PATIENCE, LOAD_MAX = 90.0, 400.0
 # Vouchers a second; and the fewest, so that the load outlasts what is done to it.
 RATE, VOUCHERS_MIN = 2_000, 40_000
 STREAM = "demo"
+# What ends the demo from outside.
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MARK = "tallystick demo-cluster"
 T = TypeVar("T")
 
@@ -375,6 +377,9 @@ class Demo:
         return all(holds for holds, _ in self.checks)
 
     def end(self) -> None:
+        """Kills all that it started. A second Ctrl-C, or the terminal that closes, changes nothing."""
+        for number in ENDS:
+            signal.signal(number, signal.SIG_IGN)
         for one in [self.load, *self.nodes, *self.servers]:
             one.end()
 
@@ -388,8 +393,11 @@ def main() -> int:
     args = parser.parse_args()
     if args.vouchers < VOUCHERS_MIN:
         parser.error(f"--vouchers is {VOUCHERS_MIN} at least: fewer are sent before all is done to them")
-    # Ended by Ctrl-C or a signal, too, nothing stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # Ended by Ctrl-C, a signal, or a terminal that closes, too, nothing stays behind.
+    for number in ENDS:
+        # Ctrl-C is an exception as it is; `nohup` has its way.
+        if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: sys.exit(1))
     try:
         demo = Demo(args)
     except Failed as error:
