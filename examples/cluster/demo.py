@@ -71,8 +71,9 @@ def asked(url: str) -> tuple[int, str]:
 class Process:
     """One that we start, and that does not outlive us."""
 
-    def __init__(self, name: str, command: list[str], log: pathlib.Path) -> None:
-        self.name, self.command, self.log = name, command, log
+    def __init__(self, name: str, command: list[str], log: pathlib.Path, when_over: str = "") -> None:
+        """`when_over`: what to say where it came to its end too early, and nothing was wrong."""
+        self.name, self.command, self.log, self.when_over = name, command, log, when_over
         self.running: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -85,6 +86,8 @@ class Process:
     def check(self) -> None:
         """Says why it is gone, if it is."""
         if self.running is not None and (code := self.running.poll()) is not None:
+            if code == 0 and self.when_over:
+                raise Failed(self.when_over)
             end = self.log.read_text(errors="replace").splitlines()[-8:]
             raise Failed(f"{self.name} ended ({code}); the end of {self.log}:\n    " + "\n    ".join(end))
 
@@ -174,7 +177,9 @@ class Demo:
         triples = [(ports[3 * n], ports[3 * n + 1], ports[3 * n + 2]) for n in range(3)]
         self.servers = [Server(number, triples, args.nats, self.work) for number in range(3)]
         self.nodes = [Node(name, args.engine, self.work, self.servers) for name in "abc"]
-        self.load = Process("the load", [], self.work / "load.log")
+        self.load = Process("the load", [], self.work / "load.log",
+                            "the load was through before all was done to it, and nothing was wrong: this machine takes longer; "
+                            f"send more: make demo-cluster DEMO_CLUSTER_VOUCHERS={2 * args.vouchers}")
 
     def prepare(self) -> None:
         """An empty folder: an earlier demo's is replaced, any other is left alone."""
