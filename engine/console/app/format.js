@@ -34,6 +34,11 @@ export function share(part, whole) {
   return b === 0n ? 0 : Number(((a < 0n ? -a : a) * 1000n) / (b < 0n ? -b : b)) / 1000;
 }
 
+/** As `share`, of what somebody may owe: whoever owes and may owe nothing is beyond any share. */
+export function used(unsettled, room) {
+  return BigInt(room || "0") === 0n && BigInt(unsettled || "0") !== 0n ? Infinity : share(unsettled, room);
+}
+
 export const abs = (value) => (BigInt(value || "0") < 0n ? -BigInt(value) : BigInt(value || "0"));
 export const sum = (values) => values.reduce((all, value) => all + BigInt(value || "0"), 0n).toString();
 

@@ -17,7 +17,8 @@ Examples:
   tallystick party list --by exposure --asset 978 --limit 20
 
 With --by exposure: by the share of its limit and deposits that a party owes, the largest first. The
-engine sorts the first 100,000, and keeps that order for ten seconds.";
+engine sorts the first 100,000, and keeps that order for ten seconds. `beyond`: it owes and
+may owe nothing.";
 
 /// Of which asset, and from where on.
 #[derive(Debug, Clone, Copy, Args)]
@@ -76,7 +77,8 @@ fn record(of: Exposure) -> Record {
     ])
 }
 
-/// Per cent with two places, rounded down: who is at the limit has all of it.
+/// Per cent with two places, rounded down: who is at the limit has all of it. Whoever owes and may
+/// owe nothing is beyond any share.
 fn used(of: &Exposure) -> String {
     let units = |text: &str| text.parse::<u128>().unwrap_or(0);
     let most = units(&of.credit_limit).saturating_add(units(&of.prefund));
@@ -87,7 +89,7 @@ fn used(of: &Exposure) -> String {
     };
     match parts {
         Some(parts) => format!("{}.{:02} %", parts / 100, parts % 100),
-        None if unsettled > 0 => "no limit".to_owned(),
+        None if unsettled > 0 => "beyond".to_owned(),
         None => "0.00 %".to_owned(),
     }
 }
@@ -97,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_is_rounded_down_and_told_without_a_limit_too() {
+    fn the_share_is_rounded_down_and_who_may_owe_nothing_is_beyond_it() {
         let of = |credit_limit: &str, prefund: &str, unsettled: &str| {
             let [credit_limit, prefund, unsettled] =
                 [credit_limit, prefund, unsettled].map(Into::into);
@@ -107,7 +109,7 @@ mod tests {
         assert_eq!(of("600", "400", "999"), "99.90 %");
         assert_eq!(of("3", "0", "2"), "66.66 %");
         assert_eq!(of("1", "0", "2"), "200.00 %");
-        assert_eq!((of("0", "0", "2"), of("0", "0", "0")), ("no limit".into(), "0.00 %".into()));
+        assert_eq!((of("0", "0", "2"), of("0", "0", "0")), ("beyond".into(), "0.00 %".into()));
         let most = u128::MAX.to_string();
         assert_eq!(of(&most, "0", &most), "100.00 %");
     }

@@ -1,7 +1,7 @@
 // Who pays and is paid. Names and accounts are hidden until somebody asks for them, and that is in the audit log.
 import { html, useState } from "../lib.js";
 import { call, useAsked } from "../api.js";
-import { base64, hex, quoted, share, sum } from "../format.js";
+import { base64, hex, quoted, sum, used } from "../format.js";
 import { may, own } from "../rights.js";
 import { ask, to } from "../route.js";
 import { useStore } from "../store.js";
@@ -14,10 +14,10 @@ const SIZE = 50, MOST = 10, ASSETS = 8;
 export const room = ({ creditLimit, prefund }) => sum([creditLimit, prefund]);
 /** How much of it is used, as a bar and in words. */
 export function Used({ exposure }) {
-  const used = share(exposure.unsettled, room(exposure)), percent = Math.floor(used * 100);
-  const words = percent || (exposure.unsettled ?? "0") === "0" ? percent : "< 1";
-  return html`<span class="used"><${Bar} value=${used} tone=${used >= 0.9 ? "bad" : used >= 0.75 ? "warn" : "good"} />
-    <span class="num">${words} %</span></span>`;
+  const part = used(exposure.unsettled, room(exposure)), percent = Math.floor(part * 100);
+  const words = part === Infinity ? "beyond" : percent || (exposure.unsettled ?? "0") === "0" ? `${percent} %` : "< 1 %";
+  return html`<span class="used"><${Bar} value=${part} label=${words} tone=${part >= 0.9 ? "bad" : part >= 0.75 ? "warn" : "good"} />
+    <span class="num">${words}</span></span>`;
 }
 
 const NEAR_COLUMNS = [
@@ -32,8 +32,8 @@ const NEAR_COLUMNS = [
 /** The asset in which somebody is nearest. */
 async function fullest(numbers) {
   const firsts = await Promise.all(numbers.slice(0, ASSETS).map((asset) => call("ListExposures", { asset, limit: 1 })));
-  const used = firsts.map(({ exposures: [of] = [] }) => (of ? share(of.unsettled, room(of)) : -1));
-  return numbers[used.indexOf(Math.max(...used))];
+  const parts = firsts.map(({ exposures: [of] = [] }) => (of ? used(of.unsettled, room(of)) : -1));
+  return numbers[parts.indexOf(Math.max(...parts))];
 }
 
 /** All parties, the nearest to their limit first, in one asset at a time. */
