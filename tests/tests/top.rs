@@ -132,6 +132,18 @@ fn once_is_text_without_a_terminal_and_json_has_the_contracts_names() {
     assert!(json["queues"].as_array().unwrap().len() > 2 && json["uptime_us"].as_i64() >= Some(0));
 }
 
+/// A call tells so many figures; that it has is nothing that went wrong.
+#[test]
+fn a_call_that_has_told_all_is_made_anew_without_a_word() {
+    let (engine, _dir) = engine();
+    let json = top(&engine, OPERATOR, &["--json", "--per-call", "2"], (400, 60));
+    let told = until("four seconds", || {
+        let shown = json.shown();
+        (shown.matches("\"durable_lsn\"").count() > 3).then_some(shown)
+    });
+    assert!(!told.contains("note:"), "{told}");
+}
+
 /// The console's page and the command line are told the same; at once, and then of each second.
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_come_at_once_and_are_those_of_the_console() {

@@ -47,6 +47,18 @@ pub struct TopArgs {
     /// Without colours, as with NO_COLOR in the environment
     #[arg(long)]
     no_color: bool,
+    /// Figures in one call: then it is made anew
+    #[arg(long, hide = true, default_value_t = FIGURES,
+        value_parser = clap::value_parser!(u32).range(2..))]
+    per_call: u32,
+}
+
+/// A call that tells figures.
+struct Call {
+    session: Session,
+    figures: Streaming<Now>,
+    /// How many are still to come: then it ends, and nothing is wrong.
+    left: u32,
 }
 
 /// What comes of following the engine.
@@ -64,10 +76,10 @@ enum Told {
 /// When no engine answers at first, the call is refused, or the terminal fails.
 pub async fn run(target: &Target, args: &TopArgs) -> Result<(), CliError> {
     // Whoever may not watch, or has typed a wrong address, is told so before the screen is taken.
-    let (session, mut figures) = begin(target, if args.once { 1 } else { FIGURES }).await?;
-    let first = next(&session, &mut figures).await?;
+    let mut call = Call::begin(target, if args.once { 1 } else { args.per_call }).await?;
+    let first = call.next().await?.ok_or_else(stops)?;
     if target.json {
-        return lines(target, args, (session, figures), *first).await;
+        return lines(target, args, call, *first).await;
     }
     let mut top = Top::new(&target.server);
     top.told(*first);
@@ -81,7 +93,7 @@ pub async fn run(target: &Target, args: &TopArgs) -> Result<(), CliError> {
         return Err(CliError::Input(why.to_owned()));
     }
     let (says, told) = mpsc::channel(1);
-    tokio::spawn(follow(target.clone(), (session, figures), says));
+    tokio::spawn(follow(target.clone(), args.per_call, call, says));
     let colours = !args.no_color && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let mut ends = Ends::listen()?;
     let mut screen = Screen::open(colours).map_err(CliError::Output)?;
@@ -122,12 +134,7 @@ async fn show(
 }
 
 /// A line of JSON a second.
-async fn lines(
-    target: &Target,
-    args: &TopArgs,
-    of: (Session, Streaming<Now>),
-    first: Now,
-) -> Result<(), CliError> {
+async fn lines(target: &Target, args: &TopArgs, call: Call, first: Now) -> Result<(), CliError> {
     let mut out = Output::new(true);
     let mut print = |figures: Now| {
         out.record(&figures::record(figures), &Default::default())?;
@@ -138,7 +145,7 @@ async fn lines(
         return Ok(());
     }
     let (says, mut told) = mpsc::channel(1);
-    tokio::spawn(follow(target.clone(), of, says));
+    tokio::spawn(follow(target.clone(), args.per_call, call, says));
     loop {
         match told.recv().await {
             Some(Told::Figures(figures)) => print(*figures)?,
@@ -149,37 +156,59 @@ async fn lines(
     }
 }
 
-async fn begin(target: &Target, count: u32) -> Result<(Session, Streaming<Now>), CliError> {
-    let session = Session::connect(target).await?;
-    let answer = session.operator().watch_now(WatchNowRequest { count }).await;
-    let figures = answer.map_err(|status| session.failed(status))?.into_inner();
-    Ok((session, figures))
-}
+impl Call {
+    async fn begin(target: &Target, count: u32) -> Result<Self, CliError> {
+        let session = Session::connect(target).await?;
+        let answer = session.operator().watch_now(WatchNowRequest { count }).await;
+        let figures = answer.map_err(|status| session.failed(status))?.into_inner();
+        Ok(Self { session, figures, left: count })
+    }
 
-/// The next figures, before it is too long.
-async fn next(session: &Session, figures: &mut Streaming<Now>) -> Result<Box<Now>, CliError> {
-    match tokio::time::timeout(SILENT, figures.message()).await {
-        Ok(Ok(Some(now))) => Ok(Box::new(now)),
-        Ok(Ok(None)) => Err(CliError::Failed("the engine stops".to_owned())),
-        Ok(Err(status)) => Err(session.failed(status)),
-        Err(_) => Err(CliError::Failed("the engine tells nothing any more".to_owned())),
+    /// The next figures, before it is too long; none when it has told all that it was asked for.
+    async fn next(&mut self) -> Result<Option<Box<Now>>, CliError> {
+        match tokio::time::timeout(SILENT, self.figures.message()).await {
+            Ok(Ok(Some(now))) => {
+                self.left = self.left.saturating_sub(1);
+                Ok(Some(Box::new(now)))
+            }
+            Ok(Ok(None)) => match self.left {
+                0 => Ok(None),
+                _ => Err(stops()),
+            },
+            Ok(Err(status)) => Err(self.session.failed(status)),
+            Err(_) => Err(CliError::Failed("the engine tells nothing any more".to_owned())),
+        }
+    }
+
+    /// Tells its figures until there are no more: why, unless that was to be.
+    /// What the call before told last is not told again.
+    async fn hear(mut self, last: &mut i64, says: &mpsc::Sender<Told>) -> Result<(), CliError> {
+        while let Some(now) = self.next().await? {
+            if std::mem::replace(last, now.at_us) == now.at_us {
+                continue;
+            }
+            if says.send(Told::Figures(now)).await.is_err() {
+                return Err(CliError::Failed("nobody looks any more".to_owned()));
+            }
+        }
+        Ok(())
     }
 }
 
+fn stops() -> CliError {
+    CliError::Failed("the engine stops".to_owned())
+}
+
 /// Tells what goes on, as long as somebody listens, and looks for an engine that has gone.
-async fn follow(target: Target, of: (Session, Streaming<Now>), says: mpsc::Sender<Told>) {
-    let mut at_work = Some(of);
+async fn follow(target: Target, count: u32, call: Call, says: mpsc::Sender<Told>) {
+    let (mut at_work, mut last) = (Some(call), 0);
     loop {
-        let error = match at_work.take() {
-            Some(of) => hear(of, &says).await,
-            None => match begin(&target, FIGURES).await {
-                Ok(of) => {
-                    at_work = Some(of);
-                    continue;
-                }
-                Err(error) => error,
-            },
+        let heard = match at_work.take() {
+            Some(call) => call.hear(&mut last, &says).await,
+            None => Call::begin(&target, count).await.map(|call| at_work = Some(call)),
         };
+        // Of a call that has told all a new one is made at once.
+        let Err(error) = heard else { continue };
         if is_refusal(&error) {
             let _ = says.send(Told::Refused(error)).await;
             return;
@@ -188,23 +217,6 @@ async fn follow(target: Target, of: (Session, Streaming<Now>), says: mpsc::Sende
             return;
         }
         tokio::time::sleep(AGAIN).await;
-    }
-}
-
-/// Tells the figures of one call, until there are no more: why.
-async fn hear(
-    (session, mut figures): (Session, Streaming<Now>),
-    says: &mpsc::Sender<Told>,
-) -> CliError {
-    loop {
-        match next(&session, &mut figures).await {
-            Ok(now) => {
-                if says.send(Told::Figures(now)).await.is_err() {
-                    return CliError::Failed("nobody looks any more".to_owned());
-                }
-            }
-            Err(error) => return error,
-        }
     }
 }
 
