@@ -91,15 +91,16 @@ fn a_link_logs_in_once_as_who_asked_for_it() {
     // For those from elsewhere it has another name.
     let named = |name: &str| {
         let dir = tempfile::tempdir().unwrap();
-        let config = format!("[console]\nlisten = \"127.0.0.1:0\"\nname = \"{name}\"\n");
+        let tls = Certs::make(&dir.path().join("certs"), &[]).setting(false);
+        let config = format!("[console]\nlisten = \"127.0.0.1:0\"\nname = \"{name}\"\n{tls}");
         let engine = Launch::new(&dir.path().join("data")).config(&config).start();
         let address = Cli(&engine).one(&["console", "login"])["address"].clone();
         let port = engine.console().unwrap().rsplit(':').next().unwrap().to_owned();
         (address.as_str().unwrap().to_owned(), port)
     };
     let (address, port) = named("clearing.example");
-    assert_eq!(address, format!("http://clearing.example:{port}"));
-    assert_eq!(named("clearing.example:443").0, "http://clearing.example:443");
+    assert_eq!(address, format!("https://clearing.example:{port}"));
+    assert_eq!(named("clearing.example:443").0, "https://clearing.example:443");
     let without = Engine::start(&dir.path().join("other"), &[]);
     Cli(&without).fails(&["console", "login"], 1, "has no console");
 }
@@ -351,6 +352,9 @@ fn a_console_that_others_reach_speaks_tls_to_people_who_are_known() {
     let data = dir.path().join("data");
     let said = Launch::new(&data).config("[console]\nlisten = \"0.0.0.0:0\"\n").refusal();
     assert!(said.contains("speaks plain text: give it a certificate"), "{said}");
+    let named = "[console]\nlisten = \"127.0.0.1:0\"\nname = \"desk.example\"\n";
+    let said = Launch::new(&data).config(named).refusal();
+    assert!(said.contains("needs a certificate") && said.contains("localhost"), "{said}");
     let certs = Certs::make(dir.path(), &[]);
     let config = format!("[console]\nlisten = \"0.0.0.0:0\"\n{}", certs.setting(false));
     let said = Launch::new(&data).config(&config).refusal();
