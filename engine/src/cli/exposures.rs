@@ -55,12 +55,23 @@ pub(super) async fn list(
             .print_rows(&rows, &["party_id", "used", "unsettled", "credit_limit", "prefund"])
             .await?;
         if shown == 0 || skip >= answer.sorted {
+            tell_unsorted(answer.total, answer.sorted);
             return Ok(());
         }
         if left.is_full() {
             page::tell_more("parties", "--skip", &skip.to_string());
             return Ok(());
         }
+    }
+}
+
+/// Says on standard error how many parties are behind all that the engine sorts.
+fn tell_unsorted(total: u64, sorted: u64) {
+    if let Some(behind) = total.checked_sub(sorted).filter(|behind| *behind > 0) {
+        super::note(&format!(
+            "note: {behind} more parties of {total} are not shown: the engine sorts the {sorted} that are \
+             nearest their limit"
+        ));
     }
 }
 

@@ -1,7 +1,7 @@
 // Who pays and is paid. Names and accounts are hidden until somebody asks for them, and that is in the audit log.
 import { html, useState } from "../lib.js";
 import { call, useAsked } from "../api.js";
-import { base64, hex, quoted, sum, used } from "../format.js";
+import { base64, count, hex, quoted, sum, used } from "../format.js";
 import { may, own } from "../rights.js";
 import { ask, to } from "../route.js";
 import { useStore } from "../store.js";
@@ -44,7 +44,8 @@ function Near() {
   const asset = chosen ?? sought.data ?? (sought.error && numbers[0]), pages = usePages(`near ${asset}`), skip = pages.begin ?? 0;
   const { data, error, again } = useAsked(`near ${asset} ${skip}`, async () => (asset === undefined
     ? numbers.length ? undefined : {} : call("ListExposures", { asset, limit: MOST, skip: String(skip) })), ["windows", "batches", "parties"]);
-  const rows = data?.exposures ?? [], next = skip + rows.length < Number(data?.sorted ?? 0) && skip + rows.length;
+  const rows = data?.exposures ?? [], behind = Number(data?.total ?? 0) - Number(data?.sorted ?? 0);
+  const next = skip + rows.length < Number(data?.sorted ?? 0) && skip + rows.length;
   return html`<${Card} title="Nearest to their limit" action=${html`
     ${numbers.length > 1 && html`<div class="tabs" role="group" aria-label="Asset">${numbers.map((number) => html`<button
       type="button" key=${number} aria-pressed=${number === asset} onClick=${() => choose(number)}>${all[number].code}
@@ -55,7 +56,8 @@ function Near() {
     ${!data ? !error && html`<${Skeleton} rows=${MOST} />` : rows.length
       ? html`<${Table} caption="Exposures nearest to their limit" columns=${NEAR_COLUMNS} rows=${rows}
       keyOf=${({ partyId }) => partyId} /><${Pager} ...${pages} size=${MOST} shown=${rows.length} next=${next}
-      onNext=${() => pages.onNext(next)} what="exposures" />`
+      onNext=${() => pages.onNext(next)} what="exposures" />${behind > 0 && html`<p class="dim pad below">${count(behind)} more
+        parties are further from their limit than these ${count(data.sorted)}: they are not shown.</p>`}`
       : html`<${Empty} title="Nobody owes or may owe anything">A limit or a deposit lets a party pay:
         <code>tallystick limit set --help</code>.<//>`}<//>`;
 }
