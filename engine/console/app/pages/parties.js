@@ -9,7 +9,7 @@ import { Pager, Table, usePages } from "../table.js";
 import { AsCommand, Bar, Card, Empty, Id, Money, Page, Skeleton, Written, Wrong, assets } from "../ui.js";
 import { OneParty } from "./party.js";
 
-const SIZE = 50, MOST = 10, ASSETS = 8;
+const SIZE = 50, MOST = 10, AT_ONCE = 8;
 
 export const room = ({ creditLimit, prefund }) => sum([creditLimit, prefund]);
 /** How much of it is used, as a bar and in words. */
@@ -29,9 +29,12 @@ const NEAR_COLUMNS = [
     html`<${Money} units=${room(exposure)} asset=${exposure.asset} />` },
 ];
 
-/** The asset in which somebody is nearest. */
+/** The asset in which somebody is nearest, of all of them; some are asked for at once. */
 async function fullest(numbers) {
-  const firsts = await Promise.all(numbers.slice(0, ASSETS).map((asset) => call("ListExposures", { asset, limit: 1 })));
+  const firsts = [];
+  for (let from = 0; from < numbers.length; from += AT_ONCE) {
+    firsts.push(...await Promise.all(numbers.slice(from, from + AT_ONCE).map((asset) => call("ListExposures", { asset, limit: 1 }))));
+  }
   const parts = firsts.map(({ exposures: [of] = [] }) => (of ? used(of.unsettled, room(of)) : -1));
   return numbers[parts.indexOf(Math.max(...parts))];
 }
