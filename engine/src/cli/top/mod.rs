@@ -27,9 +27,9 @@ Examples:
   tallystick top --once
   tallystick top --json | jq .ack_p99_us
 
-Keys: q ends it, p pauses and goes on, ? shows this. When the engine goes away, it is looked for
-until it is back. --once prints what is there now, as text, and ends; --json a line a second.
-NO_COLOR is kept to.";
+Keys: q ends it, p pauses and goes on, ? shows this, down and up what there is no room for. When the
+engine goes away, it is looked for until it is back. --once prints what is there now, as text, and
+ends; --json a line a second. NO_COLOR is kept to.";
 
 /// Figures in one call: then it is made anew.
 const FIGURES: u32 = 3_600;
@@ -124,6 +124,9 @@ async fn show(
                 Some(Ok(Press::Quit)) | None => return Ok(()),
                 Some(Ok(Press::Pause)) => top.pause(),
                 Some(Ok(Press::Help)) => top.help = !top.help,
+                // As far as there are lines: who draws knows.
+                Some(Ok(Press::Down)) => top.down = top.down.saturating_add(1),
+                Some(Ok(Press::Up)) => top.down = top.down.saturating_sub(1),
                 Some(Ok(Press::Other)) => top.help = false,
                 Some(Ok(Press::Resized)) => {}
                 Some(Err(error)) => return Err(CliError::Output(error)),

@@ -15,6 +15,8 @@ pub(super) enum Press {
     Quit,
     Pause,
     Help,
+    Down,
+    Up,
     Other,
     /// Nobody: the terminal has another size.
     Resized,
@@ -33,7 +35,7 @@ impl Screen {
     }
 
     /// Draws what there is to see.
-    pub fn draw(&mut self, top: &Top) -> io::Result<()> {
+    pub fn draw(&mut self, top: &mut Top) -> io::Result<()> {
         let colours = self.colours;
         let drawn = self.terminal.draw(|frame| {
             let area = frame.area();
@@ -77,7 +79,12 @@ pub(super) fn keys() -> mpsc::Receiver<io::Result<Press>> {
 }
 
 fn press(key: KeyEvent) -> Press {
-    let KeyCode::Char(letter) = key.code else { return Press::Other };
+    let letter = match key.code {
+        KeyCode::Char(letter) => letter,
+        KeyCode::Down | KeyCode::PageDown => return Press::Down,
+        KeyCode::Up | KeyCode::PageUp => return Press::Up,
+        _ => return Press::Other,
+    };
     match letter {
         // Without echo Ctrl C is a key like others.
         'c' | 'd' if key.modifiers.contains(KeyModifiers::CONTROL) => Press::Quit,

@@ -26,6 +26,8 @@ pub(super) struct Top {
     pub paused: bool,
     /// The help stands in front.
     pub help: bool,
+    /// Lines that are above what is seen.
+    pub down: usize,
     /// Credited a second, the newest last.
     pub credited: VecDeque<u64>,
     /// How long 99 of a hundred acks took at most, in microseconds.
@@ -41,6 +43,7 @@ impl Top {
             figures: None,
             paused: false,
             help: false,
+            down: 0,
             credited: VecDeque::new(),
             acks: VecDeque::new(),
         }

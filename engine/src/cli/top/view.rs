@@ -7,6 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style, Stylize as _};
 use ratatui::text::{Line, Span};
+use std::collections::VecDeque;
 use tallystick_proto::v1::{Now, Spread};
 
 /// From so many columns on there are two: each has room for the longest row of figures.
@@ -20,22 +21,34 @@ const NAME: usize = 18;
 const OUTCOMES: usize = 8;
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-const KEYS: [&str; 4] = [
+const KEYS: [&str; 5] = [
     "q, Ctrl C  end",
     "p, space   pause, and go on",
+    "down, up   what there is no room for",
     "?, h       this help",
     "any other  close it",
 ];
 
-/// Draws it. What there is no room for is not seen; the last line is the one of the keys.
-pub(super) fn draw(top: &Top, area: Rect, buf: &mut Buffer, colours: bool) {
-    let mut lines = if top.help { help() } else { lines(top, area.width) };
-    lines.truncate(usize::from(area.height.saturating_sub(1)));
-    for (y, line) in (area.y..).zip(&lines) {
+/// Draws it, from the line on to which somebody has gone down. Below each other charts go first
+/// where there is little room; the last line is the one of the keys, and counts the lines below.
+pub(super) fn draw(top: &mut Top, area: Rect, buf: &mut Buffer, colours: bool) {
+    let room = usize::from(area.height.saturating_sub(1));
+    let mut all = if top.help { help() } else { lines(top, area.width, true) };
+    if all.len() > room && area.width < WIDE && !top.help {
+        all = lines(top, area.width, false);
+    }
+    let most = all.len().saturating_sub(room);
+    top.down = top.down.min(most);
+    for (y, line) in (area.y..).zip(all.iter().skip(top.down).take(room)) {
         buf.set_line(area.x, y, line, area.width);
     }
     if area.height > 0 {
-        let keys = " q end   p pause   ? help".dim();
+        let mut keys = vec![" q end   p pause   ? help".dim()];
+        match most - top.down {
+            0 if most > 0 => keys.push("   up: what is above".into()),
+            0 => {}
+            below => keys.push(format!("   down: {below} more lines").yellow()),
+        }
         buf.set_line(area.x, area.bottom() - 1, &Line::from(keys), area.width);
     }
     if !colours {
@@ -49,7 +62,7 @@ pub(super) fn draw(top: &Top, area: Rect, buf: &mut Buffer, colours: bool) {
 /// The same as text.
 pub(super) fn text(top: &Top, width: u16) -> String {
     let mut text = String::new();
-    for line in lines(top, width) {
+    for line in lines(top, width, true) {
         let line: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
         let cut: String = line.chars().take(width.into()).collect();
         text.push_str(cut.trim_end());
@@ -63,7 +76,7 @@ fn help() -> Vec<Line<'static>> {
     [Line::from(" Keys".bold()), Line::default()].into_iter().chain(keys).collect()
 }
 
-fn lines(top: &Top, width: u16) -> Vec<Line<'static>> {
+fn lines(top: &Top, width: u16, with_charts: bool) -> Vec<Line<'static>> {
     let mut all = vec![head(top)];
     let Some(of) = &top.figures else { return all };
     all.push(Line::from(
@@ -79,8 +92,10 @@ fn lines(top: &Top, width: u16) -> Vec<Line<'static>> {
     all.extend(alarms(of, width.into()));
     let is_wide = width >= WIDE;
     let column = if is_wide { (usize::from(width) - GAP) / 2 } else { width.into() };
-    let (left, right) = (figures(of), charts(top, column));
-    all.extend(both(is_wide, column, left, right));
+    match with_charts {
+        true => all.extend(both(is_wide, column, figures(of), charts(top, column))),
+        false => all.extend(figures(of)),
+    }
     all.push(Line::default());
     all.extend(both(is_wide, column, outcomes(of), queues(of)));
     all
@@ -188,12 +203,12 @@ fn others(of: Spread) -> String {
     format!("p50 {}, p99.9 {}", micros(of.p50_us), micros(of.p999_us))
 }
 
-/// The last minutes, as far as there is room: each step is a share of the highest.
+/// The last minutes, as far as there is room: each step is a share of the highest that is seen.
 fn charts(top: &Top, column: usize) -> Vec<Line<'static>> {
     let room = column.saturating_sub(2).max(8);
-    let chart = |values: &std::collections::VecDeque<u64>| -> String {
-        let shown = values.len().saturating_sub(room);
-        let most = values.iter().skip(shown).copied().max().unwrap_or(0);
+    let chart = |values: &VecDeque<u64>| -> (u64, String) {
+        let shown = values.iter().skip(values.len().saturating_sub(room));
+        let most = shown.clone().copied().max().unwrap_or(0);
         let step = |value: &u64| match (u128::from(*value) * 8).checked_div(u128::from(most)) {
             None | Some(0) if *value == 0 => ' ',
             eighths => {
@@ -201,17 +216,15 @@ fn charts(top: &Top, column: usize) -> Vec<Line<'static>> {
                 STEPS[eighths - 1]
             }
         };
-        values.iter().skip(shown).map(step).collect()
+        (most, shown.map(step).collect())
     };
-    let most = |values: &std::collections::VecDeque<u64>| values.iter().copied().max();
+    let ((credited, credits), (slowest, acks)) = (chart(&top.credited), chart(&top.acks));
     vec![
-        Line::from(
-            format!(" credited a second, up to {}", count(most(&top.credited).unwrap_or(0))).dim(),
-        ),
-        Line::from(format!(" {}", chart(&top.credited)).green()),
+        Line::from(format!(" credited a second, up to {}", count(credited)).dim()),
+        Line::from(format!(" {credits}").green()),
         Line::default(),
-        Line::from(format!(" ack p99, up to {}", micros(most(&top.acks))).dim()),
-        Line::from(format!(" {}", chart(&top.acks)).cyan()),
+        Line::from(format!(" ack p99, up to {}", micros(Some(slowest))).dim()),
+        Line::from(format!(" {acks}").cyan()),
     ]
 }
 

@@ -60,7 +60,7 @@ fn all_of_it_is_there_on_a_wide_and_on_a_narrow_terminal() {
     // Nothing panics however small it is.
     for (width, height) in [(0, 0), (1, 1), (7, 2), (30, 5)] {
         let area = Rect::new(0, 0, width, height);
-        draw(&top(), area, &mut Buffer::empty(area), true);
+        draw(&mut top(), area, &mut Buffer::empty(area), true);
         let _ = text(&top(), width);
     }
 }
@@ -68,7 +68,7 @@ fn all_of_it_is_there_on_a_wide_and_on_a_narrow_terminal() {
 #[test]
 fn without_colours_there_is_none_and_the_words_are_the_same() {
     let area = Rect::new(0, 0, 100, 30);
-    let drawn = |top: &Top, colours| {
+    let drawn = |top: &mut Top, colours| {
         let mut buf = Buffer::empty(area);
         draw(top, area, &mut buf, colours);
         let plain =
@@ -76,17 +76,47 @@ fn without_colours_there_is_none_and_the_words_are_the_same() {
         let text: String = buf.content.iter().map(|cell| cell.symbol()).collect();
         (plain, text)
     };
-    let ((plain, one), (coloured, other)) = (drawn(&top(), false), drawn(&top(), true));
+    let ((plain, one), (coloured, other)) = (drawn(&mut top(), false), drawn(&mut top(), true));
     assert!(plain && !coloured && one == other);
     assert!(one.contains("q end   p pause   ? help"));
     let mut paused = top();
     paused.pause();
-    assert!(drawn(&paused, false).1.contains("paused"));
+    assert!(drawn(&mut paused, false).1.contains("paused"));
     paused.help = true;
-    assert!(drawn(&paused, false).1.contains("pause, and go on"));
+    assert!(drawn(&mut paused, false).1.contains("pause, and go on"));
     paused.help = false;
     paused.link = Link::Away("no engine at x".into());
-    assert!(drawn(&paused, false).1.contains("no answer: no engine at x"));
+    assert!(drawn(&mut paused, false).1.contains("no answer: no engine at x"));
+}
+
+#[test]
+fn in_little_room_charts_go_first_and_the_rest_is_said_and_reached() {
+    let mut top = top();
+    let outcome = |n: u64| OutcomeRate { outcome: format!("o{n}"), per_second: n, total: n };
+    let queue = |n: u64| QueueDepth { name: format!("queue{n}"), depth: n, bound: 9 };
+    let figures = top.figures.as_mut().unwrap();
+    figures.outcomes = (0..9).map(outcome).collect();
+    figures.queues = (0..5).map(queue).collect();
+    let drawn = |top: &mut Top, height| {
+        let area = Rect::new(0, 0, 80, height);
+        let mut buf = Buffer::empty(area);
+        draw(top, area, &mut buf, false);
+        buf.content.chunks(80).map(|row| row.iter().map(|cell| cell.symbol()).collect()).collect()
+    };
+    let all: Vec<String> = drawn(&mut top, 60);
+    assert!(all.iter().any(|row| row.contains("ack p99, up to")));
+    assert!(!all[59].contains("more lines"), "{}", all[59]);
+    let mut seen: Vec<String> = drawn(&mut top, 24);
+    assert!(seen.iter().all(|row| !row.contains("ack p99, up to")));
+    assert!(seen[23].contains("q end") && seen[23].contains("down: 5 more lines"), "{seen:?}");
+    assert!(seen.iter().all(|row| !row.contains("queue4")));
+    // As far as there is something, and no further.
+    top.down = 900;
+    seen = drawn(&mut top, 24);
+    assert_eq!(top.down, 5);
+    assert!(seen[22].contains("queue4") && seen[23].contains("up: what is above"), "{seen:?}");
+    drawn(&mut top, 60);
+    assert_eq!(top.down, 0);
 }
 
 #[test]
@@ -99,6 +129,11 @@ fn a_chart_shows_the_newest_and_its_highest_step() {
     let row = charts(&top, 22)[1].to_string();
     assert_eq!(row.chars().count(), 21, "{row}");
     assert!(row.ends_with('█'));
+    // What is not seen any more is no measure of what is.
+    top.credited = std::iter::once(9_000).chain((0..20).map(|_| 4)).collect();
+    let rows: Vec<String> = charts(&top, 22).iter().map(ToString::to_string).collect();
+    assert_eq!(rows[0], " credited a second, up to 4");
+    assert_eq!(rows[1], format!(" {}", "█".repeat(20)));
 }
 
 #[test]
