@@ -112,6 +112,12 @@ fn before_the_screen_is_taken_it_says_what_keeps_it_from_that() {
     assert!(to_a_file.status.code() == Some(2) && said.contains("use --once"), "{said}");
     let nobody = run_cli(&["top", "--server", "127.0.0.1:1"]);
     assert_eq!(nobody.status.code(), Some(3));
+    // Whoever takes connections and says nothing holds nobody.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let held = run_cli(&["top", "--once", "--server", &address]);
+    let said = String::from_utf8(held.stderr).unwrap();
+    assert!(!held.status.success() && said.contains(&address), "{said}");
 }
 
 #[test]

@@ -37,6 +37,8 @@ const FIGURES: u32 = 3_600;
 const AGAIN: Duration = Duration::from_secs(1);
 /// Without figures for so long, nobody answers.
 const SILENT: Duration = Duration::from_secs(5);
+/// Until a call is made, of several addresses: their owner is looked for for 20 s.
+const SOUGHT: Duration = Duration::from_secs(25);
 
 /// `tallystick top`
 #[derive(Debug, Args)]
@@ -160,7 +162,20 @@ async fn lines(target: &Target, args: &TopArgs, call: Call, first: Now) -> Resul
 }
 
 impl Call {
+    /// Makes it, before it is too long.
     async fn begin(target: &Target, count: u32) -> Result<Self, CliError> {
+        let within = if target.server.contains(',') { SOUGHT } else { SILENT };
+        let late = |_| {
+            CliError::Failed(format!(
+                "{} takes connections and does not answer within {} s",
+                target.server,
+                within.as_secs()
+            ))
+        };
+        tokio::time::timeout(within, Self::make(target, count)).await.map_err(late)?
+    }
+
+    async fn make(target: &Target, count: u32) -> Result<Self, CliError> {
         let session = Session::connect(target).await?;
         let answer = session.operator().watch_now(WatchNowRequest { count }).await;
         let figures = answer.map_err(|status| session.failed(status))?.into_inner();
