@@ -19,6 +19,8 @@ const BAR: usize = 16;
 const NAME: usize = 18;
 /// Outcomes that are shown, those that came most.
 const OUTCOMES: usize = 8;
+/// A second of which nothing was told.
+const NOTHING: char = '·';
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 const KEYS: [&str; 5] = [
@@ -204,16 +206,18 @@ fn others(of: Spread) -> String {
 }
 
 /// The last minutes, as far as there is room: each step is a share of the highest that is seen.
+/// A second of which nothing was told has a sign of its own.
 fn charts(top: &Top, column: usize) -> Vec<Line<'static>> {
     let room = column.saturating_sub(2).max(8);
-    let chart = |values: &VecDeque<u64>| -> (u64, String) {
+    let chart = |values: &VecDeque<Option<u64>>| -> (u64, String) {
         let shown = values.iter().skip(values.len().saturating_sub(room));
-        let most = shown.clone().copied().max().unwrap_or(0);
-        let step = |value: &u64| match (u128::from(*value) * 8).checked_div(u128::from(most)) {
-            None | Some(0) if *value == 0 => ' ',
-            eighths => {
-                let eighths = usize::try_from(eighths.unwrap_or(0)).unwrap_or(8).clamp(1, 8);
-                STEPS[eighths - 1]
+        let most = shown.clone().copied().flatten().max().unwrap_or(0);
+        let step = |value: &Option<u64>| match value {
+            None => NOTHING,
+            Some(0) => ' ',
+            Some(value) => {
+                let eighths = u128::from(*value) * 8 / u128::from(most.max(1));
+                STEPS[usize::try_from(eighths).unwrap_or(8).clamp(1, 8) - 1]
             }
         };
         (most, shown.map(step).collect())

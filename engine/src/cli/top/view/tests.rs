@@ -122,15 +122,15 @@ fn in_little_room_charts_go_first_and_the_rest_is_said_and_reached() {
 #[test]
 fn a_chart_shows_the_newest_and_its_highest_step() {
     let mut top = top();
-    top.credited = [5, 0, 1, 80].into();
-    let rows: Vec<String> = charts(&top, 5).iter().map(ToString::to_string).collect();
-    assert_eq!((rows[0].as_str(), rows[1].as_str()), (" credited a second, up to 80", " ▁ ▁█"));
-    top.credited = (0..100).collect();
+    top.credited = [Some(5), Some(0), None, Some(1), Some(80)].into();
+    let rows: Vec<String> = charts(&top, 7).iter().map(ToString::to_string).collect();
+    assert_eq!((rows[0].as_str(), rows[1].as_str()), (" credited a second, up to 80", " ▁ ·▁█"));
+    top.credited = (0..100).map(Some).collect();
     let row = charts(&top, 22)[1].to_string();
     assert_eq!(row.chars().count(), 21, "{row}");
     assert!(row.ends_with('█'));
     // What is not seen any more is no measure of what is.
-    top.credited = std::iter::once(9_000).chain((0..20).map(|_| 4)).collect();
+    top.credited = [9_000].into_iter().chain([4; 20]).map(Some).collect();
     let rows: Vec<String> = charts(&top, 22).iter().map(ToString::to_string).collect();
     assert_eq!(rows[0], " credited a second, up to 4");
     assert_eq!(rows[1], format!(" {}", "█".repeat(20)));
