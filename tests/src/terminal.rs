@@ -37,7 +37,7 @@ impl Terminal {
         let before = tcgetattr(&own).expect("it is a terminal");
         let side = || Stdio::from(own.try_clone().expect("one more"));
         let mut command = clean(&binary("TALLYSTICK_BIN", "tallystick"));
-        command.args(args).envs(variables.iter().copied()).env("TERM", "xterm-256color");
+        command.args(args).env("TERM", "xterm-256color").envs(variables.iter().copied());
         let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("it runs");
         let size = |of: u16| NonZeroU16::new(of).expect("there is room");
         let screen = vt100::Parser::new(size(rows), size(columns), 0);

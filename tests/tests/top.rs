@@ -29,6 +29,13 @@ fn top(engine: &Engine, token: &str, more: &[&str], size: (u16, u16)) -> Termina
     Terminal::run(&args, &[("TALLYSTICK_TOKEN", token)], size)
 }
 
+/// Whether the system says that it has stopped.
+fn is_stopped(top: &Terminal) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", top.id())).unwrap();
+    // The name before it stands in brackets.
+    stat.rsplit_once(") ").unwrap().1.starts_with('T')
+}
+
 #[test]
 fn it_shows_what_goes_on_pauses_and_gives_the_terminal_back() {
     let (engine, _dir) = engine();
@@ -45,6 +52,24 @@ fn it_shows_what_goes_on_pauses_and_gives_the_terminal_back() {
     top.shows("paused");
     top.press("p");
     top.hides("paused");
+    // With Ctrl a letter is another key.
+    top.press("\u{10}\u{11}");
+    top.press("p");
+    top.shows("paused");
+    top.press("p");
+    top.hides("paused");
+    // Ctrl Z gives the terminal back for as long as it is stopped.
+    let id = Pid::from_raw(i32::try_from(top.id()).unwrap()).unwrap();
+    top.press("\u{1a}");
+    top.hides("q end");
+    until("it has stopped", || is_stopped(&top).then_some(()));
+    kill_process(id, Signal::CONT).unwrap();
+    top.shows("q end");
+    kill_process(id, Signal::TSTP).unwrap();
+    top.hides("q end");
+    until("it has stopped", || is_stopped(&top).then_some(()));
+    kill_process(id, Signal::CONT).unwrap();
+    top.shows("all is well");
     top.press("q");
     let (status, left) = top.ended();
     assert!(status.success(), "{status}");
@@ -112,6 +137,10 @@ fn before_the_screen_is_taken_it_says_what_keeps_it_from_that() {
     assert!(to_a_file.status.code() == Some(2) && said.contains("use --once"), "{said}");
     let nobody = run_cli(&["top", "--server", "127.0.0.1:1"]);
     assert_eq!(nobody.status.code(), Some(3));
+    let dumb = ["top", "--server", engine.address()];
+    let variables = [("TALLYSTICK_TOKEN", OPERATOR), ("TERM", "dumb")];
+    let (status, said) = Terminal::run(&dumb, &variables, WIDE).ended();
+    assert!(status.code() == Some(2) && said.contains("TERM=dumb"), "{said}");
     // Whoever takes connections and says nothing holds nobody.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();

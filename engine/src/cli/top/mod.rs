@@ -90,6 +90,11 @@ pub async fn run(target: &Target, args: &TopArgs) -> Result<(), CliError> {
         out.text(&view::text(&top, screen::width()))?;
         return out.finish();
     }
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        let why = "this terminal (TERM=dumb) has no screen to draw on: use --once, or --json for a \
+                   line a second";
+        return Err(CliError::Input(why.to_owned()));
+    }
     if !std::io::stdout().is_terminal() {
         let why = "standard output is no terminal: use --once, or --json for a line a second";
         return Err(CliError::Input(why.to_owned()));
@@ -113,6 +118,7 @@ async fn show(
     ends: &mut Ends,
 ) -> Result<(), CliError> {
     let mut keys = screen::keys();
+    let mut stop = listen(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
     loop {
         screen.draw(top).map_err(CliError::Output)?;
         tokio::select! {
@@ -130,10 +136,13 @@ async fn show(
                 Some(Ok(Press::Down)) => top.down = top.down.saturating_add(1),
                 Some(Ok(Press::Up)) => top.down = top.down.saturating_sub(1),
                 Some(Ok(Press::Other)) => top.help = false,
+                Some(Ok(Press::Redraw)) => screen.clear().map_err(CliError::Output)?,
+                Some(Ok(Press::Stop)) => screen.stop().map_err(CliError::Output)?,
                 Some(Ok(Press::Resized)) => {}
                 Some(Err(error)) => return Err(CliError::Output(error)),
             },
             () = ends.come() => return Ok(()),
+            _ = stop.recv() => screen.stop().map_err(CliError::Output)?,
         }
     }
 }
@@ -245,12 +254,15 @@ fn is_refusal(error: &CliError) -> bool {
     matches!(error, CliError::Call { status, .. } if codes.contains(&status.code()))
 }
 
+fn listen(kind: SignalKind) -> Result<Signal, CliError> {
+    signal(kind).map_err(|why| CliError::Failed(format!("signals: {why}")))
+}
+
 /// Signals by which others end it: the terminal is given back then, too.
 struct Ends([Signal; 3]);
 
 impl Ends {
     fn listen() -> Result<Self, CliError> {
-        let listen = |kind| signal(kind).map_err(|why| CliError::Failed(format!("signals: {why}")));
         let kinds = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()];
         let [terminate, hangup, interrupt] = kinds.map(listen);
         Ok(Self([terminate?, hangup?, interrupt?]))

@@ -4,6 +4,7 @@ use super::state::Top;
 use super::view;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use rustix::process::{Signal, getpid, kill_process};
 use std::io;
 use tokio::sync::mpsc;
 
@@ -18,6 +19,10 @@ pub(super) enum Press {
     Down,
     Up,
     Other,
+    /// Everything is to be drawn anew.
+    Redraw,
+    /// It is to stop, until it is told to go on.
+    Stop,
     /// Nobody: the terminal has another size.
     Resized,
 }
@@ -32,6 +37,21 @@ impl Screen {
     /// Takes it.
     pub fn open(colours: bool) -> io::Result<Self> {
         Ok(Self { terminal: ratatui::try_init()?, colours })
+    }
+
+    /// The next time all of it is drawn, whatever others have written there.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal back and stops, as Ctrl Z does; goes on when somebody says so, and takes
+    /// it again.
+    pub fn stop(&mut self) -> io::Result<()> {
+        self.terminal.show_cursor()?;
+        ratatui::try_restore()?;
+        kill_process(getpid(), Signal::STOP)?;
+        self.terminal = ratatui::try_init()?;
+        self.terminal.clear()
     }
 
     /// Draws what there is to see.
@@ -79,18 +99,18 @@ pub(super) fn keys() -> mpsc::Receiver<io::Result<Press>> {
 }
 
 fn press(key: KeyEvent) -> Press {
-    let letter = match key.code {
-        KeyCode::Char(letter) => letter,
-        KeyCode::Down | KeyCode::PageDown => return Press::Down,
-        KeyCode::Up | KeyCode::PageUp => return Press::Up,
-        _ => return Press::Other,
-    };
-    match letter {
-        // Without echo Ctrl C is a key like others.
-        'c' | 'd' if key.modifiers.contains(KeyModifiers::CONTROL) => Press::Quit,
-        'q' | 'Q' => Press::Quit,
-        'p' | 'P' | ' ' => Press::Pause,
-        '?' | 'h' | 'H' => Press::Help,
+    // Without echo these are keys like others.
+    let is_with_control = key.modifiers.contains(KeyModifiers::CONTROL);
+    match key.code {
+        KeyCode::Char('c' | 'd') if is_with_control => Press::Quit,
+        KeyCode::Char('l') if is_with_control => Press::Redraw,
+        KeyCode::Char('z') if is_with_control => Press::Stop,
+        _ if is_with_control => Press::Other,
+        KeyCode::Char('q' | 'Q') => Press::Quit,
+        KeyCode::Char('p' | 'P' | ' ') => Press::Pause,
+        KeyCode::Char('?' | 'h' | 'H') => Press::Help,
+        KeyCode::Down | KeyCode::PageDown => Press::Down,
+        KeyCode::Up | KeyCode::PageUp => Press::Up,
         _ => Press::Other,
     }
 }

@@ -23,11 +23,13 @@ const OUTCOMES: usize = 8;
 const NOTHING: char = '·';
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 7] = [
     "q, Ctrl C  end",
     "p, space   pause, and go on",
     "down, up   what there is no room for",
     "?, h       this help",
+    "Ctrl L     draw it anew",
+    "Ctrl Z     stop, until `fg`",
     "any other  close it",
 ];
 
