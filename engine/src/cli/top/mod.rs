@@ -61,11 +61,15 @@ struct Call {
     figures: Streaming<Now>,
     /// How many are still to come: then it ends, and nothing is wrong.
     left: u32,
+    /// Of several addresses: where the engine that owns the journal says that it is.
+    owner: Option<String>,
 }
 
 /// What comes of following the engine.
 enum Told {
     Figures(Box<Now>),
+    /// Whose figures come next, of several addresses.
+    Owner(Option<String>),
     /// It does not answer: why.
     Away(String),
     /// It will not answer.
@@ -84,6 +88,7 @@ pub async fn run(target: &Target, args: &TopArgs) -> Result<(), CliError> {
         return lines(target, args, call, *first).await;
     }
     let mut top = Top::new(&target.server);
+    top.owner.clone_from(&call.owner);
     top.told(*first);
     if args.once {
         let mut out = Output::new(false);
@@ -124,6 +129,7 @@ async fn show(
         tokio::select! {
             told = told.recv() => match told {
                 Some(Told::Figures(figures)) => top.told(*figures),
+                Some(Told::Owner(owner)) => top.owner = owner,
                 Some(Told::Away(why)) => top.link = Link::Away(why),
                 Some(Told::Refused(error)) => return Err(error),
                 None => return Ok(()),
@@ -163,6 +169,7 @@ async fn lines(target: &Target, args: &TopArgs, call: Call, first: Now) -> Resul
     loop {
         match told.recv().await {
             Some(Told::Figures(figures)) => print(*figures)?,
+            Some(Told::Owner(_)) => {}
             Some(Told::Away(why)) => super::note(&format!("note: {why}; it is looked for again")),
             Some(Told::Refused(error)) => return Err(error),
             None => return Ok(()),
@@ -186,9 +193,13 @@ impl Call {
 
     async fn make(target: &Target, count: u32) -> Result<Self, CliError> {
         let session = Session::connect(target).await?;
+        let owner = match target.server.contains(',') {
+            true => Some(session.network().await?.owner).filter(|owner| !owner.is_empty()),
+            false => None,
+        };
         let answer = session.operator().watch_now(WatchNowRequest { count }).await;
         let figures = answer.map_err(|status| session.failed(status))?.into_inner();
-        Ok(Self { session, figures, left: count })
+        Ok(Self { session, figures, left: count, owner })
     }
 
     /// The next figures, before it is too long; none when it has told all that it was asked for.
@@ -210,6 +221,8 @@ impl Call {
     /// Tells its figures until there are no more: why, unless that was to be.
     /// What the call before told last is not told again.
     async fn hear(mut self, last: &mut i64, says: &mpsc::Sender<Told>) -> Result<(), CliError> {
+        // Whoever listens no more is found out at the first figures.
+        let _ = says.send(Told::Owner(self.owner.take())).await;
         while let Some(now) = self.next().await? {
             if std::mem::replace(last, now.at_us) == now.at_us {
                 continue;

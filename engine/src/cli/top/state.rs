@@ -18,6 +18,8 @@ pub(super) enum Link {
 pub(super) struct Top {
     /// Where the engine is.
     pub server: String,
+    /// Of several addresses: which engine these figures are of.
+    pub owner: Option<String>,
     /// Whether it answers.
     pub link: Link,
     /// The figures that are shown.
@@ -39,6 +41,7 @@ impl Top {
     pub fn new(server: &str) -> Self {
         Self {
             server: server.to_owned(),
+            owner: None,
             link: Link::Live,
             figures: None,
             paused: false,

@@ -83,9 +83,11 @@ fn help() -> Vec<Line<'static>> {
 fn lines(top: &Top, width: u16, with_charts: bool) -> Vec<Line<'static>> {
     let mut all = vec![head(top)];
     let Some(of) = &top.figures else { return all };
+    let of_owner = top.owner.as_ref().map(|owner| format!(" of {},", printable(owner)));
     all.push(Line::from(
         format!(
-            " record {}, checked by {} on {} threads",
+            "{} record {}, checked by {} on {} threads",
+            of_owner.unwrap_or_default(),
             count(of.durable_lsn),
             printable(&of.verify_backend_text),
             of.verify_threads

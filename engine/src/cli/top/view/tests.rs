@@ -56,6 +56,10 @@ fn all_of_it_is_there_on_a_wide_and_on_a_narrow_terminal() {
         }
         assert!(!text.contains('\u{1b}'), "what somebody wrote moves no cursor");
     }
+    let mut top_of = top();
+    top_of.owner = Some("10.0.0.2:7450".into());
+    assert!(text(&top_of, 80).lines().nth(1).unwrap().starts_with(" of 10.0.0.2:7450, record "));
+    assert!(text(&top(), 80).lines().nth(1).unwrap().starts_with(" record "));
     assert!(text(&top(), 200).lines().count() < text(&top(), 80).lines().count());
     // Nothing panics however small it is.
     for (width, height) in [(0, 0), (1, 1), (7, 2), (30, 5)] {
