@@ -1,7 +1,7 @@
 // The life of one leg, with what each step rests on.
 import { html } from "../lib.js";
 import { reportLeg, resolveLeg } from "../actions.js";
-import { call, items, me, useAsked } from "../api.js";
+import { call, me, useAsked } from "../api.js";
 import { Do } from "../dialog.js";
 import { CLEARING, base64, count, hex, short, typed, word } from "../format.js";
 import { may, own } from "../rights.js";
@@ -10,6 +10,8 @@ import { Card, Empty, Facts, Id, Money, Page, PartyOf, Skeleton, State, Times, W
 import { AboutOf, firstWord, moved } from "./about.js";
 
 const KINDS = ["legs_submitted", "legs_moved", "legs_booked", "leg_proposed"];
+/** Records of all batches that are looked through for those of one: each page is a look through the journal's events. */
+const PAGE = 500, PAGES = 10;
 
 /** The leg itself. */
 async function find(key, batch, who) {
@@ -18,14 +20,23 @@ async function find(key, batch, who) {
   return { found: legs.find(({ leg }) => leg.key === key) ?? legs[0] };
 }
 
+/** What the journal says of a batch's legs, the newest first; `more`: the oldest were too far away. */
+async function moves(found) {
+  const all = [];
+  for (let page = 0; page < PAGES; page += 1) {
+    const { items: some = [], more } = await call("ListHistory", { kinds: KINDS, sinceUs: found.batchAtUs, limit: PAGE, newestFirst: true,
+      ...(all.length ? { beforeLsn: all.at(-1).lsn } : {}) });
+    all.push(...some);
+    if (!some.length || (some.length < PAGE && !more)) return { all, more: false };
+  }
+  return { all, more: true };
+}
+
 /** Its batch, and what the journal says of the batch's legs: it takes longer, so the leg is shown before. */
 async function life(found) {
-  const [report, history] = await Promise.all([
-    call("GetReconciliation", { batchId: found.batchId }),
-    items("ListHistory", { kinds: KINDS, sinceUs: found.batchAtUs, limit: 500, newestFirst: true }),
-  ]);
+  const [report, { all, more }] = await Promise.all([call("GetReconciliation", { batchId: found.batchId }), moves(found)]);
   // People's words name the leg by its place.
-  return { report, history: history.filter(({ batchId, leg }) => batchId === found.batchId
+  return { report, more, history: all.filter(({ batchId, leg }) => batchId === found.batchId
     && (leg ?? found.index ?? 0) === (found.index ?? 0)) };
 }
 
@@ -72,7 +83,9 @@ function Life({ data }) {
       ${step.by ? html` <span class="dim">by ${step.by}</span>` : ""}</p>
       ${step.rests && html`<p class="dim">${step.rests}</p>`}</div></li>`)}</ol>
     <p class="dim pad below">A move of many legs is one record: what is shown are those to this leg's state, of its
-      batch.</p>`;
+      batch.</p>
+    ${data.more && html`<p class="pad below" role="note">There are older steps: the newest ${count(PAGE * PAGES)} moves of all
+      batches were looked through. All of them: <code>tallystick history --kind ${KINDS.join(",")}</code>.</p>`}`;
 }
 
 export function OneLeg({ leg: key, batch }) {
