@@ -124,6 +124,11 @@ async fn parties_come_by_how_near_their_limit_they_are() {
         let behind = client.operator.list_exposures(asked(skip, 9)).await.unwrap().into_inner();
         assert!(behind.exposures.is_empty() && behind.total == 4);
     }
+    // Whoever looks at another asset meanwhile changes nothing about it.
+    let other = ListExposuresRequest { asset: World::PAIRS, ..Default::default() };
+    client.operator.list_exposures(other).await.unwrap();
+    let again = client.operator.list_exposures(asked(0, 0)).await.unwrap().into_inner();
+    assert_eq!(again.at_us, all.at_us);
     let nothing = ListExposuresRequest { asset: 77, ..Default::default() };
     let status = client.operator.list_exposures(nothing).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound, "{status}");

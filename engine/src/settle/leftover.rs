@@ -21,8 +21,16 @@ pub struct Nearest {
     pub total: u64,
 }
 
-/// The last order that was made, and of which asset. One is made at a time.
-pub(super) type Kept = tokio::sync::Mutex<Option<(AssetNumber, Arc<Nearest>)>>;
+/// The last order of each asset, of half a million parties at most. What is too old goes when
+/// somebody asks. One is made at a time.
+pub(super) type Kept = tokio::sync::Mutex<Orders>;
+type Orders = BTreeMap<AssetNumber, Arc<Nearest>>;
+
+/// Whether an order may still be shown.
+fn is_fresh(nearest: &Nearest, now: Timestamp) -> bool {
+    let age = now.0.checked_sub(nearest.at.0).and_then(|age| u128::try_from(age).ok());
+    age.is_some_and(|age| age < EXPOSURES_KEPT.as_micros())
+}
 
 /// Those that are nearest their limit come first.
 fn place((party, exposure): &(PartyId, Exposure)) -> (Reverse<Total>, Total, PartyId) {
@@ -66,11 +74,9 @@ impl Engine {
     pub async fn nearest(&self, asset: AssetNumber) -> Result<Arc<Nearest>, Busy> {
         let mut kept = self.orders().nearest.lock().await;
         let now = pipeline::now();
-        if let Some((of, nearest)) = &*kept {
-            let age = now.0.checked_sub(nearest.at.0).and_then(|age| u128::try_from(age).ok());
-            if *of == asset && age.is_some_and(|age| age < EXPOSURES_KEPT.as_micros()) {
-                return Ok(nearest.clone());
-            }
+        kept.retain(|_, nearest| is_fresh(nearest, now));
+        if let Some(nearest) = kept.get(&asset) {
+            return Ok(nearest.clone());
         }
         let (mut all, mut total) = (Vec::new(), 0);
         let note = |found: Vec<(PartyId, Exposure)>| {
@@ -88,7 +94,15 @@ impl Engine {
             all
         });
         let nearest = Arc::new(Nearest { at: now, first: sorted.await, total });
-        *kept = Some((asset, nearest.clone()));
+        // Of small networks all assets, of a large one some.
+        let parties = |kept: &Orders| kept.values().map(|of| of.first.len()).sum::<usize>();
+        while parties(&kept) > 4 * EXPOSURES_SORTED {
+            let oldest = kept.iter().min_by_key(|(_, of)| of.at).map(|(asset, _)| *asset);
+            if let Some(asset) = oldest {
+                kept.remove(&asset);
+            }
+        }
+        kept.insert(asset, nearest.clone());
         Ok(nearest)
     }
 }
