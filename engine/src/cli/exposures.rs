@@ -3,7 +3,7 @@
 
 use super::CliError;
 use super::client::Session;
-use super::output::{Cell, Record};
+use super::output::{Cell, Record, time_text};
 use super::page::{self, PageArgs};
 use crate::limits::PAGE_MAX;
 use clap::Args;
@@ -18,7 +18,7 @@ Examples:
 
 With --by exposure: by the share of its limit and deposits that a party owes, the largest first. The
 engine sorts the first 100,000, and keeps that order for ten seconds. `beyond`: it owes and
-may owe nothing.";
+may owe nothing. A list that takes longer says where another order begins.";
 
 /// Of which asset, and from where on.
 #[derive(Debug, Clone, Copy, Args)]
@@ -42,12 +42,22 @@ pub(super) async fn list(
     page: PageArgs,
 ) -> Result<(), CliError> {
     let (asset, mut skip, mut left) = (args.asset.unwrap_or_default(), args.skip, page.begin());
+    let mut order = None;
     loop {
         let limit = left.ask(PAGE_MAX);
         let asked = ListExposuresRequest { asset, limit, skip };
         let answer = session.operator().list_exposures(asked).await;
         let answer = answer.map_err(|status| session.failed(status))?.into_inner();
         let shown = answer.exposures.len();
+        // An order lasts some seconds: the engine may have made another between two pages.
+        if order.replace(answer.at_us).is_some_and(|before| before != answer.at_us) {
+            super::note(&format!(
+                "note: from row {} on this is another order, of {}: parties may be here twice, or not at \
+                 all",
+                skip + 1,
+                time_text(Some(answer.at_us))
+            ));
+        }
         left.shown(shown);
         skip += u64::try_from(shown).expect("a page is small");
         let rows: Vec<Record> = answer.exposures.into_iter().map(record).collect();
