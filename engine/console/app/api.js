@@ -121,7 +121,7 @@ function replaced(who, was) {
   return message;
 }
 
-const reads = (method) => /^(Get|List|Find)/.test(method);
+const reads = (method) => /^(Get|List|Find|Watch)/.test(method);
 
 /**
  * One call. What only reads is asked again when the engine says that it has too much to do; what changes something asks

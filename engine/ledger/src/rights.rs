@@ -359,7 +359,7 @@ mod tests {
         }
         for call in Call::ALL {
             assert_eq!(call.right(Role::Operator), Right::Allowed, "{call:?}");
-            let reads = ["Get", "List", "Find", "Export", "Reveal"];
+            let reads = ["Get", "List", "Find", "Export", "Reveal", "Watch"];
             let reads = reads.iter().any(|of| call.name().starts_with(of));
             let may = call.right(Role::Auditor) != Right::Refused;
             let own = [Call::RotateIdentity, Call::CreateConsoleLogin].contains(call);

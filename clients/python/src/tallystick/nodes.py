@@ -21,7 +21,7 @@ PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 # How often one call is made, at most.
 TRIES = 8
 # Calls that change nothing begin with one of these.
-READS = ("Get", "List", "Find", "Export")
+READS = ("Get", "List", "Find", "Export", "Watch")
 # A machine that died without a word is noticed, since another one may have taken over.
 # Channels share no connection: what one of them knows of an address that failed holds up no other.
 OPTIONS = (("grpc.keepalive_time_ms", 2_000), ("grpc.keepalive_timeout_ms", 3_000), ("grpc.use_local_subchannel_pool", 1))

@@ -2,7 +2,7 @@
 //! change nothing, and changes with a request id, which happen once however often they arrive.
 
 /// What calls begin with that change nothing.
-const READS: [&str; 4] = ["Get", "List", "Find", "Export"];
+const READS: [&str; 5] = ["Get", "List", "Find", "Export", "Watch"];
 /// Those that have no request id: a frame that is sent again is answered otherwise, and whoever
 /// sends it must know; the others are no changes of the ledger, or a stream of changes.
 const WITHOUT_ID: [&str; 8] = [
@@ -77,6 +77,7 @@ mod tests {
         assert!(!may_be(path, &[close("a"), close("b")].concat()));
         assert!(!may_be(path, &[]));
         assert!(may_be("/tallystick.v1.Operator/GetStatus", &[]));
+        assert!(may_be("/tallystick.v1.Operator/WatchNow", &[]));
         let frame = Frame { frame_id: 1, packed: Bytes::from_static(&[1; 160]), ..<_>::default() };
         assert!(!may_be("/tallystick.v1.Vouchers/Submit", &framed(&frame)));
         let party = GetPartyRequest { party_id: Bytes::from_static(&[1; 32]) };
