@@ -52,8 +52,9 @@ struct Said {
     /// What each said, or why it said nothing.
     words: Vec<String>,
     hope: Hope,
-    /// An owner that is not one of these addresses.
+    /// An owner that is not one of these addresses, as long as no standby names one that is.
     outside: Option<String>,
+    names_inside: bool,
 }
 
 /// What an address said.
@@ -113,7 +114,9 @@ impl Nodes {
         self.all.iter().position(|node| node.address().is_named(owner))
     }
 
-    /// Finds the owner, until then: while one stands by there is a next round, after a pause.
+    /// Finds the owner, until then: while one stands by there is a next round, after a pause. So
+    /// too where it names an owner outside of the list: for some seconds that may be a dead one,
+    /// and the next is one of these.
     ///
     /// # Errors
     /// `NoOwner`, with what each of them said.
@@ -129,7 +132,7 @@ impl Nodes {
             let said = before.take().filter(|_| Instant::now() >= until).unwrap_or(said);
             tries += 1;
             let next = Instant::now() + pause(tries);
-            if said.outside.is_some() || said.hope != Hope::Soon || next >= until {
+            if said.hope != Hope::Soon || next >= until {
                 return Err(said.into());
             }
             before = Some(said);
@@ -142,7 +145,8 @@ impl Nodes {
     async fn round(&self, within: Duration, until: Instant) -> Result<Open, Said> {
         let (count, first) = (self.all.len(), self.next.load(Ordering::Relaxed));
         let mut waiting: VecDeque<usize> = (0..count).map(|n| (first + n) % count).collect();
-        let mut said = Said { words: Vec::new(), hope: Hope::None, outside: None };
+        let mut said =
+            Said { words: Vec::new(), hope: Hope::None, outside: None, names_inside: false };
         while let Some(place) = waiting.pop_front() {
             let node = &self.all[place];
             let url = node.url();
@@ -159,11 +163,13 @@ impl Nodes {
                     said.hope = Hope::Soon;
                     match self.place_of(&owner) {
                         None => said.outside = Some(owner.clone()),
-                        Some(named) if waiting.contains(&named) => {
-                            waiting.retain(|place| *place != named);
-                            waiting.push_front(named);
+                        Some(named) => {
+                            said.names_inside = true;
+                            if waiting.contains(&named) {
+                                waiting.retain(|place| *place != named);
+                                waiting.push_front(named);
+                            }
                         }
-                        Some(_) => {}
                     }
                     format!("{url} stands by and names {owner} as the owner")
                 }
@@ -247,13 +253,13 @@ fn said(status: &Status) -> String {
 
 impl From<Said> for ConnectError {
     fn from(said: Said) -> Self {
-        let Said { words, hope, outside } = said;
+        let Said { words, hope, outside, names_inside } = said;
         let mut text = words.join("; ");
-        if let Some(owner) = &outside {
+        if let Some(owner) = outside.filter(|_| !names_inside) {
             text = format!(
                 "{text}; {owner} is not among your addresses, so nothing was sent there: add it"
             );
         }
-        Self::NoOwner { said: text, is_passing: hope != Hope::None && outside.is_none() }
+        Self::NoOwner { said: text, is_passing: hope != Hope::None }
     }
 }
