@@ -40,6 +40,8 @@ pub type Vouchers = VouchersClient<InterceptedService<Link, Token>>;
 pub struct Clients {
     /// One per connection, for vouchers.
     pub vouchers: Vec<Vouchers>,
+    /// What the calls of each go over.
+    pub links: Vec<Link>,
     /// For operator calls; on a connection of its own, so that they wait behind no voucher.
     pub operator: OperatorClient<InterceptedService<Link, Token>>,
     /// The way to the engine, for more of them.
@@ -53,24 +55,27 @@ pub struct Clients {
 pub async fn connect(way: &Way, count: usize) -> Result<Clients, Error> {
     let operator = OperatorClient::with_interceptor(way.connect().await?, way.token())
         .max_decoding_message_size(ANSWER_BYTES_MAX);
-    let mut vouchers = Vec::new();
+    let (mut vouchers, mut links) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        vouchers.push(self::vouchers(way).await?);
+        let (client, link) = self::vouchers(way).await?;
+        vouchers.push(client);
+        links.push(link);
     }
-    Ok(Clients { vouchers, operator, way: way.clone() })
+    Ok(Clients { vouchers, links, operator, way: way.clone() })
 }
 
-/// A connection for vouchers.
+/// A connection for vouchers, and what its calls go over.
 ///
 /// # Errors
 /// As for `connect`.
-pub async fn vouchers(way: &Way) -> Result<Vouchers, ConnectError> {
-    let mut client = VouchersClient::with_interceptor(way.connect().await?, way.token());
+pub async fn vouchers(way: &Way) -> Result<(Vouchers, Link), ConnectError> {
+    let link = way.connect().await?;
+    let mut client = VouchersClient::with_interceptor(link.clone(), way.token());
     // A certificate that the engine refuses shows at the first call only.
     let called = client.get_network(GetNetworkRequest {}).await;
     match (called, way.misfit()) {
         (Err(_), Some(why)) => Err(ConnectError::Misfit(why)),
-        (Err(_) | Ok(_), _) => Ok(client),
+        (Err(_) | Ok(_), _) => Ok((client, link)),
     }
 }
 

@@ -133,6 +133,7 @@ pub async fn send_all(
             sending: sending.clone(),
             start,
             client: clients.vouchers[index % clients.vouchers.len()].clone(),
+            link: clients.links[index % clients.links.len()].clone(),
             way: clients.way.clone(),
             progress: progress.clone(),
         };

@@ -142,6 +142,42 @@ async fn while_all_stand_by_an_owner_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_left_late_sends_nobody_back() {
+    let cluster = Cluster::start(2);
+    cluster.own(0);
+    let way = way(&cluster.list());
+    let (first, second) = (way.connect().await.unwrap(), way.connect().await.unwrap());
+    cluster.own(1);
+    first.leave();
+    way.connect().await.unwrap();
+    // The owner that it was connected to is not the last one that was found.
+    second.leave();
+    way.connect().await.unwrap();
+    let shared = cluster.shared();
+    assert_eq!((shared.count(0, "GetNetwork"), shared.count(1, "GetNetwork")), (2, 2));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_search_of_another_call() {
+    let mut cluster = Cluster::start(2);
+    cluster.own(0);
+    let link = way(&cluster.list()).connect().await.unwrap();
+    cluster.shared().silent.insert(0);
+    let (mut calls, mut others) = (operator(link.clone()), operator(link));
+    let patient = tokio::spawn(async move { calls.close_window(close("patient")).await });
+    let mut request = Request::new(close("hasty"));
+    request.set_timeout(Duration::from_secs(2));
+    let hasty = tokio::spawn(async move { others.close_window(request).await });
+    until("both have arrived", || cluster.shared().changes.len() == 2).await;
+    cluster.shared().owner = None;
+    cluster.kill(0);
+    hasty.await.unwrap().unwrap_err();
+    assert!(!patient.is_finished(), "the other one looks on");
+    cluster.own(1);
+    patient.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_change_with_a_request_id_goes_on_at_the_next_owner_and_happens_once() {
     let mut cluster = Cluster::start(3);
     cluster.own(0);

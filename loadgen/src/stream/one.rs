@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tallystick_client::voucher::outcome;
-use tallystick_client::{CallError, Way};
+use tallystick_client::{CallError, Link, Way};
 use tallystick_proto::v1::{Ack, Frame};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -37,6 +37,8 @@ pub(super) struct Stream {
     pub sending: Sending,
     pub start: Instant,
     pub client: Vouchers,
+    /// What its calls go over.
+    pub link: Link,
     pub way: Way,
     pub progress: Arc<Progress>,
 }
@@ -94,7 +96,7 @@ impl Stream {
             }
             place.again = place.sent;
             place.answers.broken += 1;
-            self.way.leave();
+            self.link.leave();
             self.connect_again(&place, heard.1 + PATIENCE).await?;
         }
         if place.acked > 0 {
@@ -110,8 +112,8 @@ impl Stream {
         loop {
             tokio::time::sleep(PAUSE).await;
             match setup::vouchers(&self.way).await {
-                Ok(client) => {
-                    self.client = client;
+                Ok((client, link)) => {
+                    (self.client, self.link) = (client, link);
                     return Ok(());
                 }
                 Err(error) => {

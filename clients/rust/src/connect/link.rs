@@ -9,10 +9,9 @@ use super::line::NotConnected;
 use super::nodes::{Nodes, OWNER_WAIT, Open, owner_named, pause};
 use super::repeat;
 use super::sending::Sending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response, request};
@@ -44,7 +43,19 @@ impl Link {
 
     /// To whoever owns the journal: at the moment this one.
     pub(super) fn among(nodes: Arc<Nodes>, open: Open) -> Self {
-        Self(Is::Several(Arc::new(Several { nodes, open: Mutex::new(Some(open)) })))
+        let (known, search) = (Mutex::new(Some(open)), tokio::sync::Mutex::default());
+        Self(Is::Several(Arc::new(Several { nodes, known, search })))
+    }
+
+    /// What was sent here came to nothing, though the connection did not break: of several
+    /// addresses the next search begins behind this one, if nobody has found another one since.
+    pub fn leave(&self) {
+        if let Is::Several(several) = &self.0 {
+            let known = several.known().take();
+            if let Some((place, _)) = known {
+                several.nodes.leave(place, None);
+            }
+        }
     }
 }
 
@@ -76,8 +87,10 @@ impl Service<Request<Body>> for Link {
 
 struct Several {
     nodes: Arc<Nodes>,
-    /// The owner, as far as is known. Who looks for it holds this, and the others wait.
-    open: Mutex<Option<Open>>,
+    /// The owner, as far as is known. Held for moments.
+    known: Mutex<Option<Open>>,
+    /// Who looks for it holds this, and the others wait, each until its own deadline.
+    search: tokio::sync::Mutex<()>,
 }
 
 /// What became of a call.
@@ -101,8 +114,11 @@ impl Several {
     /// The owner: the one that is known, or found until then.
     async fn owner(&self, until: Instant) -> Result<Open, StdError> {
         let late = |_| Status::deadline_exceeded("the engine's owner was not found in time");
-        let mut known = timeout_at(until, self.open.lock()).await.map_err(late)?;
-        if let Some(open) = &*known {
+        if let Some(open) = &*self.known() {
+            return Ok(open.clone());
+        }
+        let _searching = timeout_at(until, self.search.lock()).await.map_err(late)?;
+        if let Some(open) = &*self.known() {
             return Ok(open.clone());
         }
         let found = self.nodes.owner(until).await.map_err(|error| {
@@ -110,15 +126,19 @@ impl Several {
             status.set_source(Arc::new(error));
             status
         })?;
-        Ok(known.insert(found).clone())
+        Ok(self.known().insert(found).clone())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Open>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// This one did not do.
-    async fn leave(&self, place: usize, owner: Option<&str>) {
-        let mut open = self.open.lock().await;
+    fn leave(&self, place: usize, owner: Option<&str>) {
+        let mut known = self.known();
         // Another call may have found the next one already.
-        if open.as_ref().is_some_and(|(known, _)| *known == place) {
-            *open = None;
+        if known.as_ref().is_some_and(|(known, _)| *known == place) {
+            *known = None;
             self.nodes.leave(place, owner);
         }
     }
@@ -142,10 +162,8 @@ impl Several {
             };
             match &heard {
                 Heard::Word => {}
-                Heard::StandsBy(owner) => self.leave(place, Some(owner)).await,
-                Heard::NotSent | Heard::Unavailable | Heard::Lost => {
-                    self.leave(place, None).await;
-                }
+                Heard::StandsBy(owner) => self.leave(place, Some(owner)),
+                Heard::NotSent | Heard::Unavailable | Heard::Lost => self.leave(place, None),
             }
             let surely_not = matches!(heard, Heard::NotSent | Heard::StandsBy(_));
             let may_go_on = body.whole().is_some() && (surely_not || may_repeat);

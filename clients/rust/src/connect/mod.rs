@@ -189,12 +189,6 @@ impl Way {
         self.nodes.alone().is_none()
     }
 
-    /// What was sent on the last connection came to nothing, though it did not break: of several
-    /// addresses another one is asked first the next time.
-    pub fn leave(&self) {
-        self.nodes.leave_last();
-    }
-
     /// Where the engine is, as a URL; of several with commas between.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -99,15 +99,12 @@ impl Nodes {
     }
 
     /// This one did not do: the next search begins at the owner that it named, else behind it.
+    /// Somebody else may have found another one meanwhile: then it begins there.
     pub fn leave(&self, place: usize, owner: Option<&str>) {
         let behind = (place + 1) % self.all.len();
         let next = owner.and_then(|owner| self.place_of(owner)).unwrap_or(behind);
-        self.next.store(next, Ordering::Relaxed);
-    }
-
-    /// The one that was found last did not do.
-    pub fn leave_last(&self) {
-        self.leave(self.next.load(Ordering::Relaxed), None);
+        let (is, was) = (Ordering::Relaxed, Ordering::Relaxed);
+        let _moved = self.next.compare_exchange(place, next, is, was);
     }
 
     fn place_of(&self, owner: &str) -> Option<usize> {

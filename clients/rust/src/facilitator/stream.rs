@@ -67,9 +67,18 @@ impl Stream {
                 return;
             }
             self.acks = 0;
-            let ended = self.connection(place).await;
+            let way = self.ways[place].clone();
+            let ended = match way.connect().await {
+                Ok(link) => {
+                    let ended = self.connection(calls(&way, link.clone())).await;
+                    if !matches!(ended, Ok(End::Done)) {
+                        link.leave();
+                    }
+                    ended
+                }
+                Err(error) => Err(error.into()),
+            };
             self.frames.broken();
-            self.ways[place].leave();
             let why = match ended {
                 Ok(End::Done) => return,
                 Ok(End::Broken) => None,
@@ -107,9 +116,7 @@ impl Stream {
     }
 
     /// Writes and reads until the connection ends.
-    async fn connection(&mut self, place: usize) -> Result<End, CallError> {
-        let way = &self.ways[place];
-        let mut calls = calls(way, way.connect().await?);
+    async fn connection(&mut self, mut calls: VouchersCalls) -> Result<End, CallError> {
         self.check_network(&mut calls).await?;
         let (write, written) = mpsc::channel(WRITING_MAX);
         // An engine answers with headers at once, but a proxy may wait for the first frame.
