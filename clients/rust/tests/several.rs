@@ -136,7 +136,7 @@ async fn while_all_stand_by_an_owner_is_waited_for() {
     let mut request = Request::new(close("a"));
     request.set_timeout(Duration::from_millis(300));
     let status = operator(link).close_window(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(status.message().matches("knows of no owner").count(), 2, "{status:?}");
     assert!(CallError::from(status).is_passing());
 }
@@ -171,7 +171,7 @@ async fn nobody_waits_for_the_search_of_another_call() {
     until("both have arrived", || cluster.shared().changes.len() == 2).await;
     cluster.shared().owner = None;
     cluster.kill(0);
-    hasty.await.unwrap().unwrap_err();
+    assert_eq!(hasty.await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
     assert!(!patient.is_finished(), "the other one looks on");
     cluster.own(1);
     patient.await.unwrap().unwrap();

@@ -111,9 +111,26 @@ enum Heard {
 }
 
 impl Several {
-    /// The owner: the one that is known, or found until then.
-    async fn owner(&self, until: Instant) -> Result<Open, StdError> {
-        let late = |_| Status::deadline_exceeded("the engine's owner was not found in time");
+    /// The owner: the one that is known, or found within what is left to this call's searches, and
+    /// before its deadline.
+    async fn owner(
+        &self,
+        left: &mut Duration,
+        deadline: Option<Instant>,
+    ) -> Result<Open, StdError> {
+        let from = Instant::now();
+        let until = deadline.map_or(from + *left, |deadline| deadline.min(from + *left));
+        let found = self.search(until, deadline == Some(until)).await;
+        *left = left.saturating_sub(from.elapsed());
+        found
+    }
+
+    async fn search(&self, until: Instant, is_deadline: bool) -> Result<Open, StdError> {
+        let code = |is_late| match is_late && is_deadline {
+            true => Code::DeadlineExceeded,
+            false => Code::Unavailable,
+        };
+        let late = |_| Status::new(code(true), "the engine's owner was not found in time");
         if let Some(open) = &*self.known() {
             return Ok(open.clone());
         }
@@ -121,9 +138,9 @@ impl Several {
         if let Some(open) = &*self.known() {
             return Ok(open.clone());
         }
-        let found = self.nodes.owner(until).await.map_err(|error| {
-            let mut status = Status::unavailable(error.to_string());
-            status.set_source(Arc::new(error));
+        let found = self.nodes.owner(until).await.map_err(|not_found| {
+            let mut status = Status::new(code(not_found.is_late), not_found.why.to_string());
+            status.set_source(Arc::new(not_found.why));
             status
         })?;
         Ok(self.known().insert(found).clone())
@@ -150,8 +167,10 @@ impl Several {
         let may_repeat = body.whole().is_some_and(|all| repeat::may_be(head.uri.path(), all));
         // Who said last that it cannot now: twice the same is its answer.
         let mut unable = None;
+        // Of one call all searches together.
+        let mut left = OWNER_WAIT;
         for tries in 1..=TRIES {
-            let (place, channel) = self.owner(until(deadline)).await?;
+            let (place, channel) = self.owner(&mut left, deadline).await?;
             let Some(sent) = body.next() else { break };
             let answer = send(channel, &head, sent, deadline).await;
             let heard = heard(&answer);
@@ -176,12 +195,6 @@ impl Several {
         }
         Err(Status::unavailable("the engine changes its owner again and again").into())
     }
-}
-
-/// Until when an owner is looked for.
-fn until(deadline: Option<Instant>) -> Instant {
-    let most = Instant::now() + OWNER_WAIT;
-    deadline.map_or(most, |deadline| deadline.min(most))
 }
 
 async fn send(

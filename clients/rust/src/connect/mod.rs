@@ -179,7 +179,8 @@ impl Way {
         if let Some(alone) = self.nodes.alone() {
             return Ok(Link::to(alone.open().await?));
         }
-        let open = self.nodes.owner(Instant::now() + OWNER_WAIT).await?;
+        let open = self.nodes.owner(Instant::now() + OWNER_WAIT).await;
+        let open = open.map_err(|not_found| not_found.why)?;
         Ok(Link::among(self.nodes.clone(), open))
     }
 

@@ -57,6 +57,13 @@ struct Said {
     names_inside: bool,
 }
 
+/// Why no owner is found.
+pub(super) struct NotFound {
+    pub why: ConnectError,
+    /// There was no time to ask once more.
+    pub is_late: bool,
+}
+
 /// What an address said.
 enum Answer {
     Owns(Channel),
@@ -117,7 +124,7 @@ impl Nodes {
     ///
     /// # Errors
     /// `NoOwner`, with what each of them said.
-    pub async fn owner(&self, until: Instant) -> Result<Open, ConnectError> {
+    pub async fn owner(&self, until: Instant) -> Result<Open, NotFound> {
         let (mut within, mut tries) = (ASK_WAIT, 0);
         let mut before: Option<Said> = None;
         loop {
@@ -129,8 +136,9 @@ impl Nodes {
             let said = before.take().filter(|_| Instant::now() >= until).unwrap_or(said);
             tries += 1;
             let next = Instant::now() + pause(tries);
-            if said.hope != Hope::Soon || next >= until {
-                return Err(said.into());
+            let is_late = next >= until;
+            if said.hope != Hope::Soon || is_late {
+                return Err(NotFound { is_late, why: said.into() });
             }
             before = Some(said);
             tokio::time::sleep_until(next).await;
