@@ -17,8 +17,8 @@ use tonic::{Status, Streaming};
 
 /// Frames between this task and the connection: what is beyond waits here, where it is counted.
 const WRITING_MAX: usize = 4;
-/// How long an ack may be owed before the connection is given up: an engine acks within
-/// milliseconds, a dead machine never.
+/// How long an ack, or the answer to a call of the stream's own, may be owed before the connection
+/// is given up: an engine acks within milliseconds, a dead machine never.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Pauses before the next connection: none at first, since most that breaks is back at once.
 const PAUSES_MS: [u64; 6] = [0, 100, 200, 500, 1_000, 2_000];
@@ -117,12 +117,12 @@ impl Stream {
 
     /// Writes and reads until the connection ends.
     async fn connection(&mut self, mut calls: VouchersCalls) -> Result<End, CallError> {
-        self.check_network(&mut calls).await?;
+        in_time(self.check_network(&mut calls)).await?;
         let (write, written) = mpsc::channel(WRITING_MAX);
         // An engine answers with headers at once, but a proxy may wait for the first frame.
         let Some(first) = self.frames.next() else { return Ok(End::Broken) };
         drop(write.send(first).await);
-        let mut acks = calls.stream(ReceiverStream::new(written)).await?.into_inner();
+        let mut acks = in_time(calls.stream(ReceiverStream::new(written))).await?.into_inner();
         let mut items = Vec::with_capacity(FRAME_VOUCHERS_MAX);
         loop {
             if self.is_closed && self.frames.is_empty() {
@@ -176,7 +176,7 @@ impl Stream {
         let mut outcomes: Vec<Outcome> = ack.outcomes.iter().copied().map(Outcome).collect();
         if frame.tries > 1 {
             // Fails as the connection does, and then the frame is sent once more.
-            judge(calls, frame, &mut outcomes).await?;
+            in_time(judge(calls, frame, &mut outcomes)).await?;
         }
         self.acks += 1;
         if let Some(frame) = self.frames.acked(ack.lsn) {
@@ -193,6 +193,16 @@ impl Stream {
             drop(item.answer.send(Err(why.clone())));
         }
     }
+}
+
+/// The answer to a call that the stream makes itself: an owner that is cut off from its servers
+/// answers pings, and nothing else.
+async fn in_time<T, E>(answer: impl Future<Output = Result<T, E>>) -> Result<T, CallError>
+where
+    CallError: From<E>,
+{
+    let silent = |_| Status::unavailable("no answer for too long");
+    Ok(tokio::time::timeout(ACK_WAIT, answer).await.map_err(silent)??)
 }
 
 /// The next ack. An engine that owes one and is silent counts as gone.
