@@ -141,6 +141,24 @@ async fn while_all_stand_by_an_owner_is_waited_for() {
     assert!(CallError::from(status).is_passing());
 }
 
+/// A standby that becomes the owner opens its doors anew: for a moment nobody answers at all.
+#[tokio::test]
+async fn an_owner_that_is_between_doors_is_waited_for() {
+    let mut cluster = Cluster::start(2);
+    cluster.own(0);
+    let link = way(&cluster.list()).connect().await.unwrap();
+    cluster.kill(0);
+    cluster.kill(1);
+    // Nobody listens, or what does never answers.
+    let hole = cluster.hole(1);
+    let calling = tokio::spawn(async move { operator(link).close_window(close("a")).await });
+    until("it was asked", || hole.accept().is_ok()).await;
+    drop(hole);
+    cluster.own(1);
+    cluster.start_again(1);
+    calling.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_connection_that_is_left_late_sends_nobody_back() {
     let cluster = Cluster::start(2);

@@ -9,8 +9,8 @@ use super::misfit;
 use super::node::Node;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tallystick_proto::v1::{GetNetworkRequest, Network};
@@ -22,6 +22,10 @@ use tonic::{Code, Status};
 pub(super) const OWNER: &str = "tallystick-owner";
 /// How long an owner is looked for while others stand by: a takeover takes some seconds.
 pub(super) const OWNER_WAIT: Duration = Duration::from_secs(20);
+/// How long it is looked for where nobody answers at all, and one of them did within the last
+/// [`SEEN_LATELY`]: a standby that becomes the owner opens its doors anew.
+const DOORS_WAIT: Duration = Duration::from_secs(8);
+const SEEN_LATELY: Duration = Duration::from_secs(60);
 /// How long one address may take to say what it is, at first; twice that in the next round, and so
 /// on up to the second figure. One that accepts and never answers holds up the others no longer.
 const ASK_WAIT: Duration = Duration::from_secs(2);
@@ -42,6 +46,8 @@ pub(super) struct Nodes {
     next: AtomicUsize,
     /// The network that the first of them named.
     network: OnceLock<Bytes>,
+    /// When one of them owned or stood by last.
+    seen: Mutex<Option<Instant>>,
 }
 
 /// A node, by its place among them, and a connection to it.
@@ -94,7 +100,12 @@ impl Nodes {
             1 => all,
             _ => all.into_iter().map(Node::watched).collect(),
         };
-        Self { all: all.into(), next: AtomicUsize::new(0), network: OnceLock::new() }
+        Self {
+            all: all.into(),
+            next: AtomicUsize::new(0),
+            network: OnceLock::new(),
+            seen: Mutex::default(),
+        }
     }
 
     /// The one that is alone, if it is.
@@ -127,6 +138,7 @@ impl Nodes {
     pub async fn owner(&self, until: Instant) -> Result<Open, NotFound> {
         let (mut within, mut tries) = (ASK_WAIT, 0);
         let mut before: Option<Said> = None;
+        let doors = Instant::now() + DOORS_WAIT;
         loop {
             let said = match self.round(within, until).await {
                 Ok(found) => return Ok(found),
@@ -137,7 +149,12 @@ impl Nodes {
             tries += 1;
             let next = Instant::now() + pause(tries);
             let is_late = next >= until;
-            if said.hope != Hope::Soon || is_late {
+            let is_hopeless = match said.hope {
+                Hope::None => true,
+                Hope::Later => next >= doors || !self.was_seen_lately(),
+                Hope::Soon => false,
+            };
+            if is_hopeless || is_late {
                 return Err(NotFound { is_late, why: said.into() });
             }
             before = Some(said);
@@ -188,6 +205,15 @@ impl Nodes {
         Err(said)
     }
 
+    fn was_seen_lately(&self) -> bool {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_some_and(|at| at.elapsed() < SEEN_LATELY)
+    }
+
+    fn seen(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
     async fn ask(&self, node: &Node, until: Instant) -> Answer {
         let url = node.url();
         let from = Instant::now();
@@ -201,8 +227,13 @@ impl Nodes {
                 words: format!("{url} is an engine of another network"),
                 hope: Hope::None,
             },
-            Ok((_, network)) if network.standby => Answer::StandsBy { owner: network.owner },
-            Ok((channel, _)) => Answer::Owns(channel),
+            Ok((channel, network)) => {
+                self.seen();
+                match network.standby {
+                    true => Answer::StandsBy { owner: network.owner },
+                    false => Answer::Owns(channel),
+                }
+            }
             Err(answer) => answer,
         }
     }

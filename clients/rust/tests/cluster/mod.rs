@@ -140,16 +140,27 @@ impl Cluster {
     }
 
     pub fn start_again(&mut self, node: usize) {
+        let listener = self.listen(node);
+        self.serve(node, listener);
+    }
+
+    /// What listens at the address of a node that was killed, and never answers.
+    pub fn hole(&self, node: usize) -> std::net::TcpListener {
+        let listener = self.listen(node);
+        listener.set_nonblocking(true).unwrap();
+        listener
+    }
+
+    fn listen(&self, node: usize) -> std::net::TcpListener {
         let (address, from) = (self.address(node), Instant::now());
         // The one that was killed may still be about to let go of it.
-        let listener = loop {
+        loop {
             match std::net::TcpListener::bind(address) {
-                Ok(listener) => break listener,
+                Ok(listener) => return listener,
                 Err(error) => assert!(from.elapsed() < PATIENCE, "{address}: {error}"),
             }
             std::thread::yield_now();
-        };
-        self.serve(node, listener);
+        }
     }
 
     fn serve(&mut self, node: usize, listener: std::net::TcpListener) {
