@@ -8,9 +8,12 @@ Everything is on this machine, in DIR, and ends with it."""
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import json
 import os
 import pathlib
+import random
 import secrets
 import shutil
 import signal
@@ -21,13 +24,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 # A bound of every wait, in seconds, and of the whole load; nothing is expected to take that long.
 PATIENCE, LOAD_MAX = 90.0, 400.0
 # Vouchers a second; and the fewest, so that the load outlasts what is done to it.
 RATE, VOUCHERS_MIN = 2_000, 40_000
 STREAM = "demo"
+# Below what systems give to whoever connects: 32768 and more on Linux, 49152 elsewhere.
+PORTS = range(20_000, 30_000)
 # What ends the demo from outside.
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MARK = "tallystick demo-cluster"
@@ -49,12 +54,17 @@ def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE, e
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that were free a moment ago, each another."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
+    """Ports of loopback that are free, each another. Not those that the system gives to whoever connects: a server that was
+    killed would find its own taken."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    if len(found) < count:
+        raise Failed(f"fewer than {count} ports of {PORTS.start} to {PORTS.stop - 1} are free")
+    return found
 
 
 def asked(url: str) -> tuple[int, str]:
@@ -64,8 +74,25 @@ def asked(url: str) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0, ""
+
+
+def ran(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{' '.join(command)} did not end within {PATIENCE:.0f} s") from None
+
+
+def read(text: str) -> dict[str, Any]:
+    """A JSON object of a server's monitor; empty where the answer broke off."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Process:
@@ -102,7 +129,10 @@ class Process:
         """SIGTERM, and waits."""
         assert self.running is not None
         self.running.send_signal(signal.SIGTERM)
-        self.running.wait(PATIENCE)
+        try:
+            self.running.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self.name} did not stop within {PATIENCE:.0f} s: see {self.log}") from None
         self.running = None
 
     def end(self) -> None:
@@ -135,8 +165,8 @@ class Server(Process):
 class Node(Process):
     """An engine."""
 
-    def __init__(self, name: str, engine: str, work: pathlib.Path, servers: list[Server]) -> None:
-        grpc, http = free_ports(2)
+    def __init__(self, name: str, engine: str, work: pathlib.Path, servers: list[Server], ports: tuple[int, int]) -> None:
+        grpc, http = ports
         self.address, self.http = f"127.0.0.1:{grpc}", f"127.0.0.1:{http}"
         self.data = work / f"engine-{name}"
         config = work / f"engine-{name}.toml"
@@ -173,10 +203,11 @@ class Demo:
         self.began = time.monotonic()
         self.checks: list[tuple[bool, str]] = []
         self.prepare()
-        ports = free_ports(9)
+        ports = free_ports(15)
         triples = [(ports[3 * n], ports[3 * n + 1], ports[3 * n + 2]) for n in range(3)]
+        pairs = [(ports[9 + 2 * n], ports[10 + 2 * n]) for n in range(3)]
         self.servers = [Server(number, triples, args.nats, self.work) for number in range(3)]
-        self.nodes = [Node(name, args.engine, self.work, self.servers) for name in "abc"]
+        self.nodes = [Node(name, args.engine, self.work, self.servers, pair) for name, pair in zip("abc", pairs)]
         self.load = Process("the load", [], self.work / "load.log",
                             "the load was through before all was done to it, and nothing was wrong: this machine takes longer; "
                             f"send more: make demo-cluster DEMO_CLUSTER_VOUCHERS={2 * args.vouchers}")
@@ -207,11 +238,13 @@ class Demo:
 
     def cli(self, *args: str) -> list[dict[str, object]]:
         """What an operator types, with all addresses."""
-        done = subprocess.run([self.args.engine, *args, "--server", self.addresses, "--json"], capture_output=True, text=True,
-                              check=False, timeout=PATIENCE)
+        done = ran([self.args.engine, *args, "--server", self.addresses, "--json"])
         if done.returncode:
             raise Failed(f"tallystick {' '.join(args)}: {done.stderr.strip()}")
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        try:
+            return [json.loads(line) for line in done.stdout.splitlines()]
+        except ValueError:
+            raise Failed(f"tallystick {' '.join(args)} printed no JSON: {done.stdout[:300]}") from None
 
     def tend(self) -> None:
         """Starts an engine again that has ended by itself, as systemd does: one that another has taken the journal from."""
@@ -234,10 +267,10 @@ class Demo:
         def found() -> Server | None:
             for server in self.servers:
                 status, text = asked(f"{server.monitor}/jsz?streams=true") if server.alive() else (0, "")
-                for account in json.loads(text).get("account_details", []) if status == 200 else []:
+                for account in read(text).get("account_details", []) if status == 200 else []:
                     for stream in account.get("stream_detail", []):
                         if stream["name"] == STREAM and (name := stream.get("cluster", {}).get("leader")):
-                            return next(one for one in self.servers if one.name == f"server {name}")
+                            return next((one for one in self.servers if one.name == f"server {name}"), None)
             return None
 
         return until("a server leads the stream", found)
@@ -285,7 +318,7 @@ class Demo:
         def together() -> bool | None:
             for server in self.servers:
                 status, text = asked(f"{server.monitor}/jsz")
-                others = json.loads(text).get("meta_cluster", {}).get("replicas", []) if status == 200 else []
+                others = read(text).get("meta_cluster", {}).get("replicas", []) if status == 200 else []
                 if len(others) == 2 and all(one["current"] and not one.get("offline") for one in others):
                     return True
             return None
@@ -316,7 +349,9 @@ class Demo:
         if not path.exists():
             self.load.check()
         self.note("all vouchers are answered, the last window is closed")
-        found: dict[str, object] = json.loads(path.read_text())
+        found = read(path.read_text())
+        if not found:
+            raise Failed(f"the load's report is no JSON object: {path}")
         return found
 
     def kill_owner(self) -> None:
@@ -360,8 +395,7 @@ class Demo:
             owner.stop()
         self.check(len(said) == 3 and len({json.dumps(rows) for rows in said.values()}) == 1,
                    "engines a, b and c have the same windows, with the same roots")
-        audits = [subprocess.run([self.args.engine, "audit", "--data-dir", str(node.data)], capture_output=True, check=False,
-                                 timeout=PATIENCE).returncode for node in self.nodes]
+        audits = [ran([self.args.engine, "audit", "--data-dir", str(node.data)]).returncode for node in self.nodes]
         self.check(audits == [0, 0, 0], "an audit of each engine's folder, from its signatures up, finds nothing wrong")
 
     def table(self, report: dict[str, object]) -> bool:
