@@ -20,9 +20,14 @@ what was asked for was not done.";
 #[derive(Debug, Clone, Subcommand)]
 pub enum ClusterCommand {
     /// Who owns the journal, and how every node stands
+    #[command(
+        after_help = "Example:\n  tallystick cluster status --config /etc/tallystick/tallystick.toml"
+    )]
     Status(ClusterArgs),
     /// Have the owner hand the journal over, without losing a frame; it ends, and stands by when it
     /// is started again
+    #[command(after_help = "Example:\n  tallystick cluster transfer --to n2 --config \
+                      /etc/tallystick/tallystick.toml")]
     Transfer {
         /// The node that is to have it; without this, whichever comes first
         #[arg(long, value_name = "NAME")]

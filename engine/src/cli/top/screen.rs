@@ -101,16 +101,20 @@ pub(super) fn keys() -> mpsc::Receiver<io::Result<Press>> {
 fn press(key: KeyEvent) -> Press {
     // Without echo these are keys like others.
     let is_with_control = key.modifiers.contains(KeyModifiers::CONTROL);
-    match key.code {
-        KeyCode::Char('c' | 'd') if is_with_control => Press::Quit,
-        KeyCode::Char('l') if is_with_control => Press::Redraw,
-        KeyCode::Char('z') if is_with_control => Press::Stop,
-        _ if is_with_control => Press::Other,
-        KeyCode::Char('q' | 'Q') => Press::Quit,
-        KeyCode::Char('p' | 'P' | ' ') => Press::Pause,
-        KeyCode::Char('?' | 'h' | 'H') => Press::Help,
-        KeyCode::Down | KeyCode::PageDown => Press::Down,
-        KeyCode::Up | KeyCode::PageUp => Press::Up,
-        _ => Press::Other,
+    let KeyCode::Char(letter) = key.code else {
+        let is_one_of = |codes: [KeyCode; 2]| codes.contains(&key.code);
+        return match () {
+            () if is_one_of([KeyCode::Down, KeyCode::PageDown]) => Press::Down,
+            () if is_one_of([KeyCode::Up, KeyCode::PageUp]) => Press::Up,
+            () => Press::Other,
+        };
+    };
+    match (is_with_control, letter.to_ascii_lowercase()) {
+        (true, 'c' | 'd') | (false, 'q') => Press::Quit,
+        (true, 'l') => Press::Redraw,
+        (true, 'z') => Press::Stop,
+        (false, 'p' | ' ') => Press::Pause,
+        (false, '?' | 'h') => Press::Help,
+        (true | false, _) => Press::Other,
     }
 }
