@@ -19,8 +19,8 @@ use std::process::ExitCode;
 /// One bar: what it is, and how high.
 type Bar = (String, f64);
 
-/// Width and height of a figure, in pixels.
-const SIZE: (u32, u32) = (960, 420);
+/// Width of a figure, in pixels; it is as high as it has bars.
+const WIDTH: u32 = 960;
 
 /// What is drawn.
 #[derive(Debug, PartialEq)]
@@ -171,38 +171,53 @@ fn median(values: &[&Value]) -> Option<f64> {
     values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
-/// One bar beside the other.
+/// One bar below the other, the first on top, so that names have room.
 #[allow(clippy::float_arithmetic)]
 fn draw(file: &Path, figure: &Figure) -> Result<(), Box<dyn Error>> {
+    let count = figure.bars.len();
     let highest = figure.bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-    let area = SVGBackend::new(file, SIZE).into_drawing_area();
+    let height = 110 + 26 * u32::try_from(count)?;
+    let area = SVGBackend::new(file, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
         .caption(&figure.title, ("sans-serif", 20))
         .margin(16)
         .x_label_area_size(40)
-        .y_label_area_size(88)
-        .build_cartesian_2d((0..figure.bars.len()).into_segmented(), 0.0..highest * 1.1)?;
+        .y_label_area_size(140)
+        .build_cartesian_2d(0.0..highest * 1.15, (0..count.saturating_sub(1)).into_segmented())?;
+    let name = |place: usize| figure.bars[count - 1 - place].0.clone();
     chart
         .configure_mesh()
-        .disable_x_mesh()
-        .x_labels(figure.bars.len())
-        .x_label_formatter(&|place| match place {
-            SegmentValue::CenterOf(place) => {
-                figure.bars.get(*place).map_or_else(String::new, |(name, _)| name.clone())
-            }
+        .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
+        .y_labels(count)
+        .y_label_formatter(&|place| match place {
+            SegmentValue::CenterOf(place) => name(*place),
             SegmentValue::Exact(_) | SegmentValue::Last => String::new(),
         })
-        .y_desc(figure.unit)
-        .y_label_formatter(&|value| format!("{value}"))
+        .x_desc(figure.unit)
+        .x_label_formatter(&|value| shown(*value))
         .draw()?;
-    for (place, (name, value)) in figure.bars.iter().enumerate() {
+    for (place, (name, value)) in figure.bars.iter().rev().enumerate() {
         // Both builds have a colour of their own, in every figure.
         let color = if name.contains("before") { Palette99::pick(1) } else { Palette99::pick(0) };
-        let bar = Histogram::vertical(&chart).style(color.filled()).margin(6);
+        let bar = Histogram::horizontal(&chart).style(color.filled()).margin(4);
         chart.draw_series(bar.data([(place, *value)]))?;
+        let end = (*value, SegmentValue::CenterOf(place));
+        let label = Text::new(shown(*value), (6, -6), ("sans-serif", 13));
+        chart.draw_series([EmptyElement::at(end) + label])?;
     }
     Ok(area.present()?)
+}
+
+/// As people read it: some three digits.
+fn shown(value: f64) -> String {
+    match value {
+        0.0 => "0".to_owned(),
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +258,12 @@ mod tests {
                 "compare-agents-cpu: verify before 3, verify now 3",
             ]
         );
+    }
+
+    #[test]
+    fn figures_are_shown_with_as_many_digits_as_tell_something() {
+        let all = [0.0, 0.6, 1.254, 47.83, 739_440.0];
+        assert_eq!(all.map(shown), ["0", "0.60", "1.25", "47.8", "739440"]);
     }
 
     #[test]
