@@ -77,7 +77,20 @@ impl Cluster {
         (0..SERVERS).for_each(|n| cluster.configure(n, shape));
         (0..SERVERS).for_each(|n| cluster.run(n));
         (0..SERVERS).for_each(|n| cluster.until_healthy(n));
+        cluster.until_together();
         cluster
+    }
+
+    /// Waits until the servers' own leader sees all of them: healthy as each calls itself, it may
+    /// still take one for offline, and then makes no stream of three copies.
+    fn until_together(&self) {
+        let sees_all = |n| {
+            let said = self.ask(n, "jsz")?;
+            let others = said["meta_cluster"]["replicas"].as_array()?;
+            let is_there = |other: &Value| other["current"] == true && other["offline"] != true;
+            (others.len() == SERVERS - 1 && others.iter().all(is_there)).then_some(())
+        };
+        until("the servers see each other", || (0..SERVERS).find_map(sees_all));
     }
 
     /// Writes the configuration of one; it counts from its next start on.
