@@ -2,8 +2,9 @@
 
 use super::state::Top;
 use super::view;
-use ratatui::DefaultTerminal;
+use ratatui::backend::{Backend as _, CrosstermBackend};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::{DefaultTerminal, Terminal};
 use rustix::process::{Signal, getpid, kill_process};
 use std::io;
 use tokio::sync::mpsc;
@@ -41,7 +42,11 @@ impl Screen {
 
     /// The next time all of it is drawn, whatever others have written there.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        self.terminal.backend_mut().clear()?;
+        // Not its own `clear`: that asks the terminal where the cursor is, and waits for an answer
+        // that goes to whoever reads keys.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     /// Gives the terminal back and stops, as Ctrl Z does; goes on when somebody says so, and takes
@@ -51,7 +56,7 @@ impl Screen {
         ratatui::try_restore()?;
         kill_process(getpid(), Signal::STOP)?;
         self.terminal = ratatui::try_init()?;
-        self.terminal.clear()
+        self.clear()
     }
 
     /// Draws what there is to see.
